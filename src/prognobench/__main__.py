@@ -1,0 +1,5 @@
+"""``python -m prognobench`` is the command ``prognobench``."""
+
+from prognobench.cli import main
+
+main()

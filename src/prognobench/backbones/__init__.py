@@ -1,0 +1,1 @@
+"""Pretrained vision encoders behind one sealed interface."""

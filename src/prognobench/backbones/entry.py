@@ -1,0 +1,80 @@
+"""What the catalog knows of a backbone before anything of it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prognobench.backbones.conversions import same_names
+
+ROLES = ("attention_in", "attention_out", "mlp_in", "mlp_out", "convolution", "normalisation")
+"""What a module of a backbone does; strategies attach to roles, never to module names."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A file of weights.
+
+    Attributes:
+        locate: Returns the file's path; called only when the weights are needed.
+        sha256: Digest the file must have, 64 hexadecimal digits.
+        origin: Where the weights come from, in words.
+        convert: From the names of tensors in the file to timm's.
+    """
+
+    locate: Callable[[], Path]
+    sha256: str
+    origin: str
+    convert: Callable[[dict[str, Any]], dict[str, Any]] = same_names
+
+
+@dataclass(frozen=True)
+class BackboneEntry:
+    """A pretrained vision encoder.
+
+    Attributes:
+        name: Its name in specs and results.
+        title: The name in words.
+        kind: ``cnn`` or ``vit``.
+        architecture: The timm architecture.
+        architecture_options: What is passed to ``timm.create_model`` besides.
+        feature_dim: Size D of a feature vector.
+        input_size: Side of the square input in pixels.
+        mean: Mean the pretraining subtracted, one value a channel, on the scale [0, 1].
+        std: Standard deviation it divided by, likewise.
+        roles: For each role the backbone has, a regular expression that matches the full names
+            of its modules (anchored: ``proj`` alone would also match ``patch_embed.proj``).
+        weights: The weights file.
+        license: Licence of the weights.
+        pretraining: What it was pretrained on.
+        flexible_input: Whether any input size works without touching the weights.
+    """
+
+    name: str
+    title: str
+    kind: str
+    architecture: str
+    feature_dim: int
+    input_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    roles: Mapping[str, str]
+    weights: Weights
+    license: str
+    pretraining: str
+    flexible_input: bool = False
+    architecture_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def identity(self) -> dict[str, Any]:
+        """Return everything about the backbone that can change a feature, as plain data."""
+        return {
+            "name": self.name,
+            "architecture": self.architecture,
+            "architecture_options": dict(self.architecture_options),
+            "weights": self.weights.sha256,
+            "input_size": self.input_size,
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }

@@ -1,0 +1,111 @@
+"""``prognobench ls``: what there is to choose from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from prognobench.cli.options import JsonOption
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    BACKBONES = "backbones"
+    STRATEGIES = "strategies"
+    COHORTS = "cohorts"
+    METRICS = "metrics"
+
+
+def ls(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")], as_json: JsonOption = False
+) -> None:
+    """List backbones, strategies, cohort sources or metrics.
+
+    Example: prognobench ls backbones --json
+    """
+    listings: dict[Kind, Callable[[], list[dict[str, Any]]]] = {
+        Kind.BACKBONES: _backbones,
+        Kind.STRATEGIES: _strategies,
+        Kind.COHORTS: _cohorts,
+        Kind.METRICS: _metrics,
+    }
+    rows = listings[kind]()
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    from rich.console import Console
+
+    from prognobench.cli.tables import print_table
+
+    print_table(Console(), rows)
+
+
+def _backbones() -> list[dict[str, Any]]:
+    from prognobench.backbones.catalog import backbone_names, get_entry
+
+    rows = []
+    for name in backbone_names():
+        entry = get_entry(name)
+        rows.append(
+            {
+                "name": name,
+                "kind": entry.kind,
+                "feature_dim": entry.feature_dim,
+                "input_size": entry.input_size,
+                "license": entry.license,
+                "pretraining": entry.pretraining,
+                "weights": entry.weights.origin,
+            }
+        )
+    return rows
+
+
+def _strategies() -> list[dict[str, Any]]:
+    from prognobench.strategies.strategy import get_strategy, strategy_names
+
+    rows = []
+    for name in strategy_names():
+        strategy = get_strategy(name)
+        rows.append(
+            {
+                "name": name,
+                "title": strategy.title,
+                "options": ", ".join(strategy.options.model_fields),
+                "source": strategy.source,
+            }
+        )
+    return rows
+
+
+def _cohorts() -> list[dict[str, Any]]:
+    from prognobench.cohorts.source import get_source, source_names
+
+    rows = []
+    for name in source_names():
+        source = get_source(name)
+        rows.append(
+            {
+                "name": name,
+                "title": source.provenance.title,
+                "endpoints": ", ".join(source.endpoints),
+                "options": ", ".join(source.options.model_fields),
+                "licence": source.provenance.licence,
+                "access": source.provenance.access,
+                "url": source.provenance.url,
+            }
+        )
+    return rows
+
+
+def _metrics() -> list[dict[str, Any]]:
+    from prognobench.evaluation.metrics import METRICS
+
+    return [
+        {"name": name, "title": metric.title, "description": metric.description}
+        for name, metric in METRICS.items()
+    ]

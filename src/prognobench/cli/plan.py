@@ -1,0 +1,45 @@
+"""``prognobench plan``: what a benchmark will do, and what of it is left."""
+
+from __future__ import annotations
+
+import json
+
+from prognobench.cli.options import JsonOption, OutputOption, OverridesArgument, SpecArgument
+
+
+def plan(
+    spec: SpecArgument,
+    overrides: OverridesArgument = None,
+    output: OutputOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the cells and runs of a benchmark, what is done, and what the rest will cost.
+
+    Images are decoded (once, into the cache), nothing is trained. The time of the rest is
+    estimated from the runs that are done in the output folder.
+
+    Example: prognobench plan benchmarks/mhh_icu.yaml --json
+    """
+    from rich.console import Console
+
+    from prognobench.cli.progress import duration
+    from prognobench.cli.run import default_output
+    from prognobench.cli.tables import print_table
+    from prognobench.execution.estimate import summarise_plan
+    from prognobench.execution.prepare import prepare
+    from prognobench.spec import load_spec
+
+    loaded = load_spec(spec, overrides or ())
+    summary = summarise_plan(prepare(loaded), output or default_output(loaded))
+    if as_json:
+        print(json.dumps(summary, indent=2))
+        return
+    console = Console()
+    print_table(console, summary["cells"])
+    seconds = summary["estimated_seconds"]
+    cost = "not known before a run of each kind is done" if seconds is None else duration(seconds)
+    console.print(
+        f"{summary['runs']} runs: {summary['done']} done, {summary['pending']} to do, "
+        f"{summary['not_possible']} not possible. Time for the rest: {cost}",
+        highlight=False,
+    )

@@ -1,0 +1,79 @@
+"""Progress: a live bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+LINE_EVERY = 10.0
+"""Seconds between two lines where there is no terminal."""
+
+Step = Callable[[int, int, str, float | None], None]
+"""Takes how many are done, of how many, what was last, and the estimated seconds left."""
+
+
+@contextlib.contextmanager
+def progress(title: str, console: Console) -> Iterator[Step]:
+    """Show progress while the block runs.
+
+    Args:
+        title: What is being done.
+        console: Where to show it.
+
+    Yields:
+        The function to call after each step.
+    """
+    if not console.is_terminal:
+        yield _lines(title, console)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+        TextColumn("{task.fields[last]}"),
+    )
+    with Bar(*columns, console=console) as bar:
+        task = bar.add_task(title, total=None, left="", last="")
+
+        def step(done: int, total: int, last: str, left: float | None) -> None:
+            shown = "" if left is None else f"{duration(left)} left"
+            bar.update(task, completed=done, total=total, left=shown, last=last)
+
+        yield step
+
+
+def _lines(title: str, console: Console) -> Step:
+    began = time.monotonic()
+    shown = began
+
+    def step(done: int, total: int, _: str, left: float | None) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if done < total and now - shown < LINE_EVERY:
+            return
+        shown = now
+        tail = "" if left is None else f", about {duration(left)} left"
+        console.print(
+            f"{title}: {done} of {total} after {duration(now - began)}{tail}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    return step
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in words, such as ``1 h 02 min``, ``3 min 05 s`` or ``12 s``."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    if whole >= 60:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole} s"

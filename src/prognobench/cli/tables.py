@@ -1,0 +1,34 @@
+"""Plain tables on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+_WHOLE = ("name", "backbone", "strategy")
+"""Columns that are never broken into lines."""
+
+
+def print_table(console: Console, rows: Sequence[Mapping[str, Any]], title: str = "") -> None:
+    """Print rows of plain data; columns that are empty in every row are left out.
+
+    Args:
+        console: Where to print.
+        rows: The rows, all with the same keys.
+        title: Shown above.
+    """
+    filled = [
+        key for key in (rows[0] if rows else ()) if any(row[key] not in (None, "") for row in rows)
+    ]
+    table = Table(title=escape(title) or None, title_justify="left", box=None, pad_edge=False)
+    for key in filled:
+        numeric = all(isinstance(row[key], int | float) or row[key] is None for row in rows)
+        justify: Literal["left", "right"] = "right" if numeric else "left"
+        table.add_column(key.replace("_", " "), justify=justify, no_wrap=key in _WHOLE)
+    for row in rows:
+        table.add_row(*("" if row[key] is None else escape(str(row[key])) for key in filled))
+    console.print(table)

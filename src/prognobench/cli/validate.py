@@ -1,0 +1,33 @@
+"""``prognobench validate``: read everything, train nothing."""
+
+from __future__ import annotations
+
+from prognobench.cli.options import OverridesArgument, SpecArgument
+
+
+def validate(spec: SpecArgument, overrides: OverridesArgument = None) -> None:
+    """Read a benchmark file, its cohort, images and weights; train nothing.
+
+    Example: prognobench validate benchmarks/mhh_icu.yaml
+    """
+    from rich.console import Console
+
+    from prognobench.backbones.backbone import load_backbone
+    from prognobench.cli.tables import print_table
+    from prognobench.execution.prepare import prepare
+    from prognobench.spec import load_spec
+
+    loaded = load_spec(spec, overrides or ())
+    prepared = prepare(loaded)
+    for backbone in loaded.backbones:
+        load_backbone(backbone.entry())
+    console = Console()
+    for task in prepared.tasks:
+        rows = [
+            {"step": s.step, "images": s.images, "patients": s.patients, "why": s.reason}
+            for s in task.flow()
+        ]
+        print_table(console, rows, task.name)
+        for warning in task.warnings:
+            console.print(f"warning: {warning}", style="yellow", markup=False)
+    console.print(f"valid: {len(prepared.runs)} runs", highlight=False)

@@ -1,0 +1,1 @@
+"""Cohorts: patients, their images and outcomes."""

@@ -1,0 +1,136 @@
+"""From the rows that a source read to a cohort: one form of columns, kinds and order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from prognobench.cohorts.cohort import (
+    REQUIRED_COLUMNS,
+    STANDARD_COLUMNS,
+    Cohort,
+    Provenance,
+    outcome_day_column,
+)
+from prognobench.cohorts.paths import relative_path
+from prognobench.cohorts.tables import cell_text, quote_some
+from prognobench.errors import UserError
+
+UNKNOWN_SITE = "unknown"
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
+
+
+def assemble(
+    name: str,
+    rows: pd.DataFrame,
+    root: Path,
+    endpoints: Mapping[str, str],
+    provenance: Provenance,
+) -> Cohort:
+    """Make a cohort of the rows that a source read.
+
+    Columns come in the order of the cohort's table: the standard ones, the endpoints each with
+    its day, then the others as they stand. Text is stripped, an empty one is missing; numbers
+    are floats; endpoints are nullable integers; views are in upper case; a missing site is
+    ``unknown``, and where the rows have no site at all the cohort is one site with its name.
+
+    Args:
+        name: Name of the cohort in results.
+        rows: One row an image with at least ``patient_id`` and ``path``; without ``image_id``
+            the path is the id.
+        root: The folder that ``path`` is relative to.
+        endpoints: The endpoints among the columns, with their positive class in words.
+        provenance: Where the rows came from.
+
+    Raises:
+        UserError: When an id or path is missing, an image id is there twice, an endpoint is
+            neither 0 nor 1, or a path leads out of the root.
+    """
+    where = f"the cohort '{name}'"
+    rows = rows.reset_index(drop=True)
+    required = [name for name in REQUIRED_COLUMNS if name != "image_id" or name in rows]
+    for column in required:
+        empty = rows.index[rows[column].map(cell_text).isna()]
+        if len(empty):
+            raise UserError(
+                f"{where} has {len(empty)} rows without {column} (the first is row "
+                f"{empty[0] + 1}): fill them in, or take these rows out of the table"
+            )
+    paths = [relative_path(path, where) for path in rows["path"].map(cell_text)]
+    data: dict[str, pd.Series] = {
+        "image_id": _text(rows["image_id"] if "image_id" in rows else pd.Series(paths)),
+        "patient_id": _text(rows["patient_id"]),
+        "path": pd.Series(paths, dtype="str"),
+    }
+    data["site"] = (
+        _text(rows["site"]).fillna(UNKNOWN_SITE) if "site" in rows else _filled(rows, name)
+    )
+    data["view"] = _text(rows["view"]).str.upper() if "view" in rows else _filled(rows, None)
+    data["acquired"] = _floats(rows, "acquired")
+    for endpoint in endpoints:
+        data[endpoint] = _codes(rows[endpoint], endpoint, where)
+        data[outcome_day_column(endpoint)] = _floats(rows, outcome_day_column(endpoint))
+    for column in rows.columns:
+        if column not in data:
+            numeric = pd.api.types.is_numeric_dtype(rows[column])
+            data[str(column)] = _floats(rows, column) if numeric else _text(rows[column])
+    table = pd.DataFrame(data)
+    twice = table["image_id"][table["image_id"].duplicated()]
+    if len(twice):
+        raise UserError(
+            f"{where} has two rows with the same image_id: {quote_some(sorted(twice))}; each image "
+            "needs an id of its own"
+        )
+    # By code point, not by locale: the order must be the same on every machine.
+    order = np.argsort(table["image_id"].to_numpy(dtype=object), kind="stable")
+    table = table.iloc[order].reset_index(drop=True)
+    return Cohort(
+        name=name,
+        table=table,
+        root=root,
+        endpoints=dict(endpoints),
+        provenance=provenance,
+        source_images=len(table),
+        source_patients=table["patient_id"].nunique(),
+    )
+
+
+def clinical_columns(cohort: Cohort) -> list[str]:
+    """Return the columns that are neither standard nor an endpoint nor its day."""
+    known = {*STANDARD_COLUMNS, *cohort.endpoints, *map(outcome_day_column, cohort.endpoints)}
+    return [str(column) for column in cohort.table.columns if column not in known]
+
+
+def _text(cells: pd.Series) -> pd.Series:
+    words = []
+    for cell in cells:
+        text = cell_text(cell)
+        words.append(None if text is None else _CONTROL.sub(" ", text).strip() or None)
+    return pd.Series(words, dtype="str")
+
+
+def _filled(rows: pd.DataFrame, word: str | None) -> pd.Series:
+    return pd.Series([word] * len(rows), dtype="str")
+
+
+def _floats(rows: pd.DataFrame, column: str) -> pd.Series:
+    if column not in rows:
+        return pd.Series(np.nan, index=rows.index, dtype="float64")
+    # Adding zero turns -0.0 into 0.0, which no text would tell apart.
+    return rows[column].astype("float64") + 0.0
+
+
+def _codes(cells: pd.Series, endpoint: str, where: str) -> pd.Series:
+    values = pd.to_numeric(cells, errors="coerce").astype("float64")
+    unlike = (values.notna() & ~values.isin([0, 1])) | (values.isna() & cells.notna())
+    if unlike.any():
+        raise UserError(
+            f"the endpoint '{endpoint}' of {where} has {quote_some(cells[unlike])} where 0, 1 or "
+            "nothing was expected: correct these values"
+        )
+    return values.astype("Int64").reset_index(drop=True)

@@ -1,0 +1,103 @@
+"""What is wrong with images or labels in the same way in every cohort."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+
+from prognobench.cohorts.cohort import Cohort, outcome_day_column
+from prognobench.errors import UserError
+
+_FRONTAL = re.compile(r"^(AP|PA|FRONTAL|ANTERO-?POSTERIOR|POSTERO-?ANTERIOR)([^A-Z]|$)")
+
+
+def is_frontal(view: object) -> bool:
+    """Say whether a view is frontal (AP, PA and their kinds); an unknown view may be."""
+    return not isinstance(view, str) or bool(_FRONTAL.match(view.upper()))
+
+
+def drop_not_frontal(cohort: Cohort) -> Cohort:
+    """Leave out images whose view is known and is not frontal."""
+    other = ~cohort.table["view"].map(is_frontal).astype(bool)
+    return cohort.without(
+        set(cohort.table.loc[other, "image_id"]),
+        "not_frontal",
+        "the view is known and is neither AP nor PA",
+    )
+
+
+def missing_files(cohort: Cohort) -> set[str]:
+    """Return the images whose file does not exist.
+
+    Raises:
+        UserError: When the image folder or every single file is missing.
+    """
+    if not cohort.root.is_dir():
+        raise UserError(
+            f"the image folder {cohort.root} of the cohort '{cohort.name}' does not exist: "
+            "check its root"
+        )
+    rows = zip(cohort.table["image_id"], cohort.table["path"], strict=True)
+    missing = {image for image, path in rows if not (cohort.root / path).is_file()}
+    if missing and len(missing) == len(cohort.table):
+        raise UserError(
+            f"none of the {len(missing)} images of the cohort '{cohort.name}' is there, the first "
+            f"is {cohort.root / cohort.table['path'].iloc[0]}: check the root and the paths"
+        )
+    return missing
+
+
+def drop_missing_files(cohort: Cohort) -> Cohort:
+    """Leave out images whose file does not exist.
+
+    Raises:
+        UserError: When the image folder or every single file is missing.
+    """
+    return cohort.without(missing_files(cohort), "missing_file", "the image file does not exist")
+
+
+def clean(cohort: Cohort) -> Cohort:
+    """Apply the rules that every source shares: frontal views, and files that exist.
+
+    Raises:
+        UserError: When the image folder or every single file is missing.
+    """
+    return drop_missing_files(drop_not_frontal(cohort))
+
+
+def patient_labels(table: pd.DataFrame, endpoint: str) -> pd.Series:
+    """Return each patient's label by ``patient_id``: 0, 1, or missing.
+
+    A label belongs to the patient: an image without one has that of the patient's others.
+    Patients whose images contradict each other are missing here too.
+    """
+    labels = table[endpoint].astype("float64").groupby(table["patient_id"])
+    highest = labels.max()
+    return highest.where(highest == labels.min())
+
+
+def contradictory_patients(table: pd.DataFrame, endpoint: str) -> set[str]:
+    """Return the patients with different values of one endpoint on different images."""
+    labels = table[endpoint].astype("float64").groupby(table["patient_id"])
+    differ = labels.max() > labels.min()
+    return set(differ.index[differ])
+
+
+def outcome_days(table: pd.DataFrame, endpoint: str) -> pd.Series:
+    """Return, for each image, the day of its patient's outcome; missing when it is unknown.
+
+    Where a patient's images disagree the earliest day counts, because an image wrongly taken
+    for one before the outcome would flatter every model.
+    """
+    column = outcome_day_column(endpoint)
+    if column not in table:
+        return pd.Series(float("nan"), index=table.index, dtype="float64")
+    return table[column].astype("float64").groupby(table["patient_id"]).transform("min")
+
+
+def after_outcome(table: pd.DataFrame, endpoint: str) -> pd.Series:
+    """Say of each image whether it was taken after the day of the patient's outcome."""
+    labels = table["patient_id"].map(patient_labels(table, endpoint))
+    late = table["acquired"].astype("float64") > outcome_days(table, endpoint)
+    return (labels == 1) & late

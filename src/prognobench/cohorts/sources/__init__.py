@@ -1,0 +1,1 @@
+"""Cohort sources: one module a dataset, each defining SOURCE."""

@@ -1,0 +1,247 @@
+"""The task: a cohort with one endpoint, and the images that may predict it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal, get_args
+
+import pandas as pd
+
+from prognobench.cohorts.assemble import clinical_columns
+from prognobench.cohorts.checks import (
+    after_outcome,
+    contradictory_patients,
+    outcome_days,
+    patient_labels,
+)
+from prognobench.cohorts.cohort import STANDARD_COLUMNS, Cohort, outcome_day_column
+from prognobench.errors import UserError, nearest
+from prognobench.files import identity
+
+Policy = Literal["first", "all_before_outcome", "all"]
+"""Which images of a patient are used.
+
+``first``: the earliest one that is not after the outcome; ``all_before_outcome``: each that is
+not after the outcome; ``all``: each, those of the outcome itself included.
+"""
+
+POLICIES: tuple[str, ...] = get_args(Policy)
+
+LEAST_PATIENTS = 2
+"""Patients that each class must have: with one, it cannot be trained and tested on."""
+
+
+@dataclass(frozen=True)
+class FlowStep:
+    """One line of the participant flow.
+
+    Attributes:
+        step: ``source``, the rule of a drop, or ``task``.
+        reason: The line in words.
+        images: Images listed, taken out, or left.
+        patients: Patients listed, taken out, or left.
+        events: Patients with the event; known for the last line only.
+    """
+
+    step: str
+    reason: str
+    images: int
+    patients: int
+    events: int | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """A cohort with one endpoint, restricted to the images that may predict it.
+
+    Attributes:
+        cohort: The cohort with the images of the task only, and all drops so far.
+        endpoint: Name of the endpoint.
+        policy: Which images of a patient were taken.
+        positive: The positive class in words.
+        warnings: What could not be checked, in sentences.
+    """
+
+    cohort: Cohort
+    endpoint: str
+    policy: str
+    positive: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The task in results: ``<cohort>/<endpoint>``."""
+        return f"{self.cohort.name}/{self.endpoint}"
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row an image: the standard columns, ``target`` (0 or 1), the clinical columns.
+
+        Endpoints and their days are not in it: they are no predictors.
+        """
+        table = self.cohort.table[list(STANDARD_COLUMNS)].copy()
+        labels = patient_labels(self.cohort.table, self.endpoint)
+        table["target"] = table["patient_id"].map(labels).astype("int64")
+        for column in clinical_columns(self.cohort):
+            table[column] = self.cohort.table[column]
+        return table
+
+    @cached_property
+    def patients(self) -> pd.DataFrame:
+        """One row a patient: ``patient_id, target, site``, sorted by ``patient_id``.
+
+        A patient with images from several sites has that of the first by ``image_id``.
+        """
+        firsts = self.table.drop_duplicates("patient_id").sort_values("patient_id")
+        return firsts[["patient_id", "target", "site"]].reset_index(drop=True)
+
+    def flow(self) -> tuple[FlowStep, ...]:
+        """Return the participant flow: what the source listed, each drop, what is left."""
+        return participant_flow(self.cohort, int(self.patients["target"].sum()))
+
+    def identity(self, digests: Mapping[str, str]) -> str:
+        """Return the hash of everything in the task that can change a result.
+
+        That is which images (by content), of which patients, with which targets, from which
+        sites. Paths, names of the cohort and clinical columns are not part of it.
+
+        Args:
+            digests: SHA-256 of each image's file, by ``image_id``.
+        """
+        columns = ("image_id", "patient_id", "target", "site")
+        rows = sorted(zip(*(self.table[column].tolist() for column in columns), strict=True))
+        return identity(
+            {"endpoint": self.endpoint, "images": [[*row, digests[row[0]]] for row in rows]}
+        )
+
+
+def participant_flow(cohort: Cohort, events: int | None = None) -> tuple[FlowStep, ...]:
+    """Return the lines of a cohort's participant flow.
+
+    Args:
+        cohort: The cohort, with its drops.
+        events: How many of the patients left had the event, if one endpoint is meant.
+    """
+    table = cohort.table
+    start = FlowStep("source", "listed by the source", cohort.source_images, cohort.source_patients)
+    drops = (FlowStep(drop.rule, drop.reason, drop.images, drop.patients) for drop in cohort.drops)
+    step = "cohort" if events is None else "task"
+    end = FlowStep(step, "left", len(table), table["patient_id"].nunique(), events)
+    return (start, *drops, end)
+
+
+def select_task(cohort: Cohort, endpoint: str, policy: str = "first") -> Task:
+    """Restrict a cohort to one endpoint and to the images that may predict it.
+
+    Left out are, in this order: patients without a label, patients with contradictory labels,
+    images taken after the day of the outcome (one of that day itself stays), images of patients
+    with the event of which that cannot be told, and all but a patient's first image.
+
+    Args:
+        cohort: The cohort.
+        endpoint: One of its endpoints.
+        policy: ``first``, ``all_before_outcome`` or ``all``, see :data:`Policy`.
+
+    Raises:
+        UserError: When the endpoint or policy is unknown, or a class has too few patients.
+    """
+    if endpoint not in cohort.endpoints:
+        raise UserError(
+            f"the cohort '{cohort.name}' has no endpoint '{endpoint}': "
+            f"{nearest(endpoint, cohort.endpoints)}"
+        )
+    if policy not in POLICIES:
+        raise UserError(f"unknown image policy '{policy}': {nearest(policy, POLICIES)}")
+    positive = cohort.endpoints[endpoint]
+    cohort = _labelled_by_patient(_drop_unlabelled(cohort, endpoint), endpoint)
+    warnings: list[str] = []
+    if policy != "all":
+        cohort, warnings = _drop_by_time(cohort, endpoint)
+    if policy == "first":
+        cohort, more = _keep_first(cohort)
+        warnings += more
+    _require_both_classes(cohort, endpoint)
+    return Task(cohort, endpoint, policy, positive, tuple(warnings))
+
+
+def _images_of(table: pd.DataFrame, patients: set[str]) -> set[str]:
+    return set(table.loc[table["patient_id"].isin(patients), "image_id"])
+
+
+def _drop_unlabelled(cohort: Cohort, endpoint: str) -> Cohort:
+    contradictory = contradictory_patients(cohort.table, endpoint)
+    labels = patient_labels(cohort.table, endpoint)
+    missing = set(labels.index[labels.isna()]) - contradictory
+    cohort = cohort.without(
+        _images_of(cohort.table, missing),
+        "missing_label",
+        f"whether the patient had the outcome '{endpoint}' is not known",
+    )
+    return cohort.without(
+        _images_of(cohort.table, contradictory),
+        "contradictory_labels",
+        f"the patient's images say different things about the outcome '{endpoint}'",
+    )
+
+
+def _labelled_by_patient(cohort: Cohort, endpoint: str) -> Cohort:
+    # The image that has the label or the day may be dropped, and its patient's others may not.
+    table = cohort.table
+    labels = table["patient_id"].map(patient_labels(table, endpoint))
+    days = {outcome_day_column(endpoint): outcome_days(table, endpoint)}
+    return replace(cohort, table=table.assign(**{endpoint: labels.astype("Int64")}, **days))
+
+
+def _drop_by_time(cohort: Cohort, endpoint: str) -> tuple[Cohort, list[str]]:
+    table = cohort.table
+    events = table["patient_id"].map(patient_labels(table, endpoint)) == 1
+    untimed = events & (table["acquired"].isna() | outcome_days(table, endpoint).isna())
+    if events.any() and bool(untimed[events].all()):
+        # Without any dates the rule would take every event; the reader is told instead.
+        return cohort, [
+            f"the cohort '{cohort.name}' does not say when images and the outcome '{endpoint}' "
+            "were, so that images taken after the outcome could not be left out"
+        ]
+    late = after_outcome(table, endpoint)
+    cohort = cohort.without(
+        set(table.loc[late, "image_id"]),
+        "after_outcome",
+        f"the image was taken after the day of the outcome '{endpoint}'",
+    )
+    cohort = cohort.without(
+        set(table.loc[untimed, "image_id"]),
+        "unknown_timing",
+        f"the patient had the outcome '{endpoint}', and whether the image was taken before it "
+        "is not known",
+    )
+    return cohort, []
+
+
+def _keep_first(cohort: Cohort) -> tuple[Cohort, list[str]]:
+    ordered = cohort.table.sort_values(["acquired", "image_id"], na_position="last")
+    later = ordered.loc[ordered["patient_id"].duplicated(), "image_id"]
+    several = cohort.table["patient_id"].duplicated(keep=False)
+    dateless = cohort.table.loc[several & cohort.table["acquired"].isna(), "patient_id"].nunique()
+    warnings = []
+    if dateless:
+        warnings.append(
+            f"{dateless} patients of the cohort '{cohort.name}' have several images of which not "
+            "all have a date, so that their first image is the first dated one, or the first by "
+            "image_id"
+        )
+    cohort = cohort.without(set(later), "not_first", "the patient has an earlier image")
+    return cohort, warnings
+
+
+def _require_both_classes(cohort: Cohort, endpoint: str) -> None:
+    labels = patient_labels(cohort.table, endpoint)
+    events = int((labels == 1).sum())
+    others = int((labels == 0).sum())
+    if min(events, others) < LEAST_PATIENTS:
+        raise UserError(
+            f"the endpoint '{endpoint}' of the cohort '{cohort.name}' leaves {events} patients "
+            f"with the event and {others} without, and each class needs at least "
+            f"{LEAST_PATIENTS}: choose another endpoint or image policy, or add patients"
+        )

@@ -1,0 +1,1 @@
+"""The synthetic cohort and the embedded backbone: everything runs with no network."""

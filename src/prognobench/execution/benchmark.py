@@ -1,0 +1,128 @@
+"""A benchmark in an output folder: what is written before training, and the training itself."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import filelock
+import torch
+
+from prognobench.cohorts.audit import audit
+from prognobench.errors import UserError
+from prognobench.execution.local import Progress, execute
+from prognobench.execution.prepare import Prepared
+from prognobench.files import atomic_path, write_json, write_text
+from prognobench.images.contact_sheet import write_contact_sheet
+from prognobench.plan import Run
+from prognobench.results.records import RunState
+from prognobench.results.store import ResultsStore
+from prognobench.splits.split import read_split, write_split
+
+
+@contextlib.contextmanager
+def sole_use(output: Path) -> Iterator[None]:
+    """Hold the output folder for this process alone.
+
+    Raises:
+        UserError: When another process is working on it, or it cannot be made.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(output / ".lock", timeout=0):
+            yield
+    except filelock.Timeout as error:
+        raise UserError(
+            f"another run is working on {output}: wait for it, or name another folder with --output"
+        ) from error
+    except OSError as error:
+        raise UserError(
+            f"the output folder {output} cannot be used ({error.strerror}): "
+            "name another with --output"
+        ) from error
+
+
+def write_preparation(prepared: Prepared, output: Path) -> None:
+    """Write spec, cohort, audit, contact sheet and splits: all that stands before training.
+
+    The splits are read back and compared, so that what is on disk is what is trained on.
+
+    Args:
+        prepared: The benchmark.
+        output: The output folder.
+
+    Raises:
+        RuntimeError: When a written split does not say what was meant.
+    """
+    write_text(output / "benchmark.yaml", prepared.spec.as_yaml())
+    folder = output / "cohort"
+    with atomic_path(folder / "manifest.parquet") as temporary:
+        prepared.cohort.table.to_parquet(temporary, index=False)
+    largest = prepared.store.stores[max(prepared.store.stores)]
+    pixels = largest.pixel_digests()
+    write_json(
+        folder / "audit.json",
+        {task.name: audit(task, prepared.store.digests, pixels) for task in prepared.tasks},
+    )
+    write_json(
+        folder / "cohort.json",
+        {
+            "name": prepared.cohort.name,
+            "provenance": asdict(prepared.cohort.provenance),
+            "endpoints": dict(prepared.cohort.endpoints),
+            "flows": {task.name: [asdict(step) for step in task.flow()] for task in prepared.tasks},
+        },
+    )
+    write_contact_sheet(largest, prepared.tasks[0].table, folder / "contact_sheet.png")
+    for name, splits in prepared.splits.items():
+        for split in splits:
+            if split.infeasible:
+                continue
+            path = write_split(split, output / "splits", name)
+            if read_split(path) != split.parts:
+                raise RuntimeError(f"the split {path} does not say what was written")
+
+
+def run_benchmark(
+    prepared: Prepared,
+    pending: Sequence[Run],
+    store: ResultsStore,
+    device: torch.device,
+    report: Callable[[Progress], None],
+) -> int:
+    """Do pending runs.
+
+    Args:
+        prepared: The benchmark; :func:`write_preparation` has been called.
+        pending: Those of its runs that shall be done, from :func:`register`.
+        store: The store of its output folder.
+        device: Where to compute.
+        report: Called after each run.
+
+    Returns:
+        How many runs failed.
+    """
+    return execute(pending, prepared.images(), store, device, report)
+
+
+def register(prepared: Prepared, store: ResultsStore) -> list[Run]:
+    """Make the plan known to the store and return the runs that are still to be done."""
+    infos = [
+        {
+            "task": run.task.identity,
+            "backbone": run.entry.identity(),
+            "strategy": run.method.name,
+            "options": run.options.model_dump(mode="json"),
+            "recipe": run.recipe.identity(),
+            "split": run.split.identity(),
+            "seed": run.seed,
+        }
+        for run in prepared.runs
+    ]
+    store.register([run.record() for run in prepared.runs], infos)
+    store.verify()
+    table = store.runs()
+    todo = set(table.loc[table["state"] == RunState.PENDING, "run"])
+    return [run for run in prepared.runs if run.id in todo]

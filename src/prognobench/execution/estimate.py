@@ -1,0 +1,66 @@
+"""What a plan holds, what of it is done, and what the rest will cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from prognobench.execution.prepare import Prepared
+from prognobench.results.records import RunState
+from prognobench.results.store import ResultsStore
+
+CELL = ["dataset", "endpoint", "backbone", "strategy", "regime", "shots"]
+_KIND = ["backbone", "strategy", "regime", "shots"]
+
+
+def summarise_plan(prepared: Prepared, output: Path) -> dict[str, Any]:
+    """Return the plan's cells and counts, as plain data; the output folder is only read.
+
+    Args:
+        prepared: The benchmark.
+        output: Its output folder, which need not exist.
+
+    Returns:
+        ``runs`` (all), ``done``, ``pending``, ``not_possible`` (not applicable or not feasible),
+        ``estimated_seconds`` for the pending ones (None while some kind of run has never been
+        done), and ``cells``: one mapping a cell with its number of runs, those done, its state
+        and its reason.
+    """
+    table = pd.DataFrame([run.record() for run in prepared.runs])
+    table["state"] = table["state"].astype(str)
+    table["train_seconds"] = float("nan")
+    if (output / "results.db").is_file():
+        store = ResultsStore(output)
+        known = store.runs().set_index("run")
+        store.close()
+        finished = known[known["state"] == RunState.DONE]
+        table.loc[table["run"].isin(finished.index), "state"] = str(RunState.DONE)
+        table["train_seconds"] = table["run"].map(finished["train_seconds"])
+    pending = table[table["state"] == RunState.PENDING]
+    means = table.groupby(_KIND, dropna=False)["train_seconds"].transform("mean")
+    expected = means[pending.index]
+    shots = {run.split.name: run.split.shots for run in prepared.runs}
+    cells = []
+    for key, own in table.groupby(CELL, dropna=False, sort=False):
+        state = own["state"].iloc[0]
+        possible = state not in (RunState.NOT_APPLICABLE, RunState.NOT_FEASIBLE)
+        cells.append(
+            {
+                **dict(zip(CELL, key, strict=True)),
+                "shots": own["split"].map(shots).iloc[0],
+                "runs": len(own),
+                "done": int((own["state"] == RunState.DONE).sum()),
+                "state": "possible" if possible else state,
+                "reason": None if possible else own["reason"].iloc[0],
+            }
+        )
+    return {
+        "runs": len(table),
+        "done": int((table["state"] == RunState.DONE).sum()),
+        "pending": len(pending),
+        "not_possible": int(table["state"].isin(["not_applicable", "not_feasible"]).sum()),
+        "estimated_seconds": None if expected.isna().any() else float(expected.sum()),
+        "cells": cells,
+    }

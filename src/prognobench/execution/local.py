@@ -1,0 +1,92 @@
+"""This machine's device works off the pending runs, one after another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from prognobench.errors import UserError
+from prognobench.execution.environment import describe_environment
+from prognobench.execution.worker import TaskImages, Worker
+from prognobench.plan import Run
+from prognobench.results.store import ResultsStore
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where the work stands after a run.
+
+    Attributes:
+        finished: Runs finished in this go, failed ones included.
+        total: Runs to be done in this go.
+        run: The run just finished.
+        failed: Why it failed; None when it did not.
+        seconds_left: Estimated time for the rest.
+    """
+
+    finished: int
+    total: int
+    run: Run
+    failed: str | None
+    seconds_left: float
+
+
+def execute(
+    pending: Sequence[Run],
+    images: Mapping[tuple[str, int], TaskImages],
+    store: ResultsStore,
+    device: torch.device,
+    report: Callable[[Progress], None],
+) -> int:
+    """Do runs one after another; what fails is noted with its reason and stops nothing.
+
+    Args:
+        pending: The runs to do, in order.
+        images: Images of each task by its name and the input size.
+        store: Where results go, each as soon as it is there.
+        device: Where to compute.
+        report: Called after each run.
+
+    Returns:
+        How many runs failed.
+    """
+    worker = Worker(device)
+    environment = describe_environment(device)
+    seconds: dict[tuple[str, ...], list[float]] = {}
+    failures = 0
+    for count, run in enumerate(pending, start=1):
+        store.start(run.id)
+        began = time.perf_counter()
+        failed = None
+        try:
+            result = worker.work(run, images[run.task.name, run.entry.input_size])
+        except UserError:
+            raise  # such as missing weights: no run could go on, and the user can mend it
+        except Exception as error:
+            failed = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            store.fail(run.id, failed, environment)
+            failures += 1
+        else:
+            store.finish(run.id, result, environment)
+        seconds.setdefault(_kind(run), []).append(time.perf_counter() - began)
+        left = _seconds_left(pending[count:], seconds)
+        report(Progress(count, len(pending), run, failed, left))
+    return failures
+
+
+def _kind(run: Run) -> tuple[str, ...]:
+    """Return what runs of about equal cost have in common."""
+    return (run.backbone, run.strategy, run.split.regime, str(run.split.shots))
+
+
+def _seconds_left(rest: Sequence[Run], seconds: Mapping[tuple[str, ...], list[float]]) -> float:
+    """Estimate the rest from runs of the same kind, else of the same strategy, else of any."""
+    means = {kind: sum(own) / len(own) for kind, own in seconds.items()}
+    overall = sum(means.values()) / len(means)
+    by_strategy: dict[str, float] = {}
+    for (_, strategy, *_), mean in means.items():
+        by_strategy[strategy] = max(mean, by_strategy.get(strategy, 0.0))
+    return sum(means.get(_kind(run), by_strategy.get(run.strategy, overall)) for run in rest)

@@ -1,0 +1,1 @@
+"""The report: reads results, computes no metric of its own."""

@@ -1,0 +1,1 @@
+"""The store of results: runs, their states, their predictions."""

@@ -1,0 +1,1 @@
+"""Fine-tuning strategies: one module each."""

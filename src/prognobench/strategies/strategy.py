@@ -1,0 +1,116 @@
+"""What a strategy is, and how the strategies at hand are found.
+
+To add a strategy, add one module to ``prognobench/strategies`` that defines ``STRATEGY``, or point
+an entry point of the group ``prognobench.strategies`` at one in a package of your own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from prognobench import strategies
+from prognobench.backbones.entry import BackboneEntry
+from prognobench.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from prognobench.backbones.backbone import Backbone
+
+ENTRY_POINT_GROUP = "prognobench.strategies"
+
+
+class StrategyOptions(BaseModel):
+    """Options that every strategy takes; a strategy's own model adds to them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GradientOptions(StrategyOptions):
+    """Options of a strategy that trains by gradient descent.
+
+    Attributes:
+        lr: Peak learning rate of the backbone's trainable parameters (the head has its own).
+            None takes the strategy's default for the kind of backbone.
+        weight_decay: Decoupled weight decay of the same parameters. None likewise.
+    """
+
+    lr: float | None = Field(default=None, gt=0)
+    weight_decay: float | None = Field(default=None, ge=0)
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A way of adapting a backbone.
+
+    Attributes:
+        name: Its name in specs and results.
+        title: The name in words.
+        source: The paper it comes from.
+        options: The model of its options. With :class:`GradientOptions` it is trained by gradient
+            descent, with :class:`~prognobench.strategies.linear.LinearOptions` as a probe.
+        defaults: For each kind of backbone, the options that stand where the spec says none,
+            such as ``{"vit": {"lr": 5e-4}}``.
+        unsuitable: Returns why the strategy cannot apply to a backbone, or None when it can.
+        attach: Adapts a frozen backbone in place, so that exactly the parameters to be trained
+            require gradients; at attachment its features are unchanged.
+        trains_normalisation: Whether running statistics of batch normalisation move in training.
+    """
+
+    name: str
+    title: str
+    source: str
+    options: type[StrategyOptions]
+    defaults: Mapping[str, Mapping[str, Any]]
+    unsuitable: Callable[[BackboneEntry], str | None]
+    attach: Callable[[Backbone, Any], None]
+    trains_normalisation: bool = False
+
+    def resolve(self, given: Mapping[str, Any], kind: str) -> StrategyOptions:
+        """Return the options for a kind of backbone: those given, then the defaults.
+
+        Raises:
+            pydantic.ValidationError: When an option is unknown or out of range.
+        """
+        return self.options.model_validate({**self.defaults.get(kind, {}), **given})
+
+
+def _modules() -> list[str]:
+    own = __name__.rpartition(".")[2]
+    return [
+        module.name for module in pkgutil.iter_modules(strategies.__path__) if module.name != own
+    ]
+
+
+def strategy_names() -> list[str]:
+    """Return the names of all strategies, without importing any of them."""
+    return sorted({*_modules(), *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
+
+
+def get_strategy(name: str) -> Strategy:
+    """Return a strategy by its name.
+
+    Raises:
+        UserError: When there is none of that name; the sentence names the nearest.
+    """
+    found: object = None
+    if name in _modules():
+        found = importlib.import_module(f"{strategies.__name__}.{name}").STRATEGY
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        if found is None and point.name == name:
+            found = point.load()
+    if found is None:
+        raise UserError(f"unknown strategy '{name}': {nearest(name, strategy_names())}")
+    if not isinstance(found, Strategy):
+        raise TypeError(f"the entry point '{name}' of {ENTRY_POINT_GROUP} is no Strategy")
+    return found
+
+
+def anywhere(_: BackboneEntry) -> str | None:
+    """Say that a strategy suits every backbone (for ``Strategy.unsuitable``)."""
+    return None

@@ -1,0 +1,1 @@
+"""The engine: recipes, losses, the linear probe, gradient training."""

@@ -1,0 +1,193 @@
+"""The command line as a user meets it: exit codes, sentences, JSON, real data."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from prognobench.cli import main
+
+
+@pytest.fixture
+def call(capsys, monkeypatch):
+    """Call the command line in this process; returns exit code, output and errors."""
+
+    def calling(*words):
+        monkeypatch.setattr(sys, "argv", ["prognobench", *map(str, words)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        captured = capsys.readouterr()
+        return caught.value.code or 0, captured.out, captured.err
+
+    return calling
+
+
+def write_spec(folder: Path, **changes: str) -> Path:
+    lines = {
+        "name": "small",
+        "cohort": "{source: synthetic, patients: 40}",
+        "endpoints": "[mortality]",
+        "backbones": "[demo_vit]",
+        "strategies": "[linear]",
+        "regimes": "[{name: full_data, folds: 2}]",
+        **changes,
+    }
+    path = folder / "spec.yaml"
+    path.write_text("".join(f"{key}: {value}\n" for key, value in lines.items()))
+    return path
+
+
+def test_help_names_every_verb(call):
+    code, out, _ = call("--help")
+    assert code == 0
+    for verb in ("demo", "run", "plan", "validate", "report", "ls", "cohort", "doctor"):
+        assert verb in out
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("backbones", "efficientnet_lite0"),
+        ("strategies", "lora"),
+        ("cohorts", "mhh"),
+        ("metrics", "mcc"),
+    ],
+)
+def test_ls_lists_as_table_and_as_json(call, kind, name):
+    code, out, _ = call("ls", kind, "--json")
+    rows = json.loads(out)
+    assert code == 0
+    assert name in {row["name"] for row in rows}
+    code, out, _ = call("ls", kind)
+    assert code == 0
+    assert name in out
+
+
+def test_ls_backbones_says_what_a_script_wants(call):
+    rows = json.loads(call("ls", "backbones", "--json")[1])
+    for row in rows:
+        assert isinstance(row["feature_dim"], int)
+        assert isinstance(row["input_size"], int)
+        assert row["license"]
+
+
+def test_run_plan_validate_and_report(call, tmp_path):
+    spec, output = write_spec(tmp_path), tmp_path / "out"
+    code, out, _ = call("plan", spec, "--output", output, "--json")
+    plan = json.loads(out)
+    assert (code, plan["runs"], plan["done"], plan["estimated_seconds"]) == (0, 2, 0, None)
+    assert not output.exists()
+    assert call("validate", spec)[0] == 0
+    code, out, _ = call("run", spec, "--output", output)
+    assert code == 0
+    assert "demo_vit" in out
+    plan = json.loads(call("plan", spec, "--output", output, "--json")[1])
+    assert (plan["done"], plan["pending"], plan["estimated_seconds"]) == (2, 0, 0.0)
+    more = call("plan", spec, "seeds=[42,43]", "--output", output, "--json")[1]
+    assert json.loads(more)["pending"] == 2
+    assert json.loads(more)["estimated_seconds"] > 0
+    page = output / "report" / "index.html"
+    page.unlink()
+    assert call("report", output)[0] == 0
+    assert page.is_file()
+
+
+BAD_INPUT = [
+    (["run", "none.yaml"], "the spec none.yaml does not exist"),
+    (["run", "SPEC", "recipe.epoch=3"], "did you mean 'epochs'"),
+    (["run", "SPEC", "cohort={source: mhhh}"], "unknown cohort source 'mhhh': did you mean 'mhh'"),
+    (["run", "SPEC", "cohort={source: mhh, root: nowhere}"], "nowhere"),
+    (["run", "SPEC", "cohort={source: synthetic, patient: 3}"], "did you mean 'patients'"),
+    (["run", "SPEC", "cohort={manifest: none.csv}"], "none.csv"),
+    (["run", "SPEC", "cohort={manifest: one_class.csv}"], "0 patients with the event"),
+    (["run", "SPEC", "cohort={manifest: no_folder.csv, root: nowhere}"], "nowhere"),
+    (["run", "SPEC", "cohort={manifest: outside.csv}"], "outside"),
+    (["run", "SPEC", "endpoints=[mortalty]"], "did you mean 'mortality'"),
+    (["run", "SPEC", "regimes=[{name: full_data, folds: 30}]"], "use fewer folds"),
+    (["run", "SPEC", "--device", "cuda"], "--device cuda"),
+    (["validate", "none.yaml"], "does not exist"),
+    (["plan", "none.yaml"], "does not exist"),
+    (["report", "nowhere"], "holds no results.db"),
+    (["cohort", "build", "mhh", "--root", "nowhere", "--output", "m.csv"], "nowhere"),
+    (["cohort", "build", "nope", "--output", "m.csv"], "unknown cohort source 'nope'"),
+    (["cohort", "build", "synthetic", "--output", "m.txt"], "must end .csv or .parquet"),
+    (["cohort", "audit", "none.csv"], "none.csv"),
+]
+
+
+@pytest.mark.parametrize(("words", "sentence"), BAD_INPUT)
+def test_bad_input_is_one_sentence_and_exit_code_2(call, tmp_path, monkeypatch, words, sentence):
+    import torch
+
+    if "cuda" in words and torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    monkeypatch.chdir(tmp_path)
+    spec = write_spec(tmp_path)
+    header = "patient_id,path,mortality\n"
+    rows = [f"p{number},{number}.png,0\n" for number in range(12)]
+    Path("one_class.csv").write_text(header + "".join(rows))
+    for number in range(12):
+        Path(f"{number}.png").write_bytes(b"")
+    Path("no_folder.csv").write_text(header + "".join(r.replace(",0\n", ",1\n") for r in rows[:5]))
+    Path("outside.csv").write_text(header + "p1,../secret.png,1\np2,b.png,0\n")
+    code, _, errors = call(*(spec if word == "SPEC" else word for word in words))
+    assert code == 2, errors
+    assert sentence in errors
+    assert "Traceback" not in errors
+    assert len(errors.strip().splitlines()) == 1
+
+
+def test_hannover_is_built_and_described(call, tmp_path, data_folder):
+    manifest = tmp_path / "mhh.csv"
+    code, out, _ = call("cohort", "build", "mhh", "--root", data_folder / "mhh", "--output", manifest)
+    assert code == 0
+    table = pd.read_csv(manifest)
+    assert len(table) == 243
+    assert table["patient_id"].nunique() == 71
+    assert table.groupby("patient_id")["icu"].first().sum() == 29
+    assert "25 of 67 patients with the event" in out
+    code, out, _ = call("cohort", "audit", manifest, "--endpoint", "icu", "--json")
+    warnings = json.loads(out)["mhh/icu"]["warnings"]
+    assert any("view" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize("name", ["mhh_icu", "mhh_icu_all_images"])
+def test_the_hannover_benchmarks_run_on_the_real_images(call, tmp_path, data_folder, name):
+    output = tmp_path / "out"
+    spec = Path(__file__).resolve().parents[2] / "benchmarks" / f"{name}.yaml"
+    root = f"cohort.root={data_folder / 'mhh'}"
+    code, _, errors = call("run", spec, root, "--output", output, "--limit", "6")
+    assert code == 0, errors
+    flow = json.loads((output / "cohort" / "cohort.json").read_text())["flows"]["mhh/icu"]
+    counts = {step["step"]: (step["images"], step["patients"]) for step in flow}
+    assert counts["source"] == (243, 71)
+    if name == "mhh_icu":
+        # 151 of the 186 images of ICU patients were taken after the day of admission to it.
+        assert counts["after_outcome"] == (151, 4)
+        assert counts["task"] == (67, 67)
+    else:
+        assert counts["task"] == (243, 71)
+    page = (output / "report" / "index.html").read_text()
+    assert ("151" in page) == (name == "mhh_icu")
+
+
+def test_the_installed_command_starts():
+    found = subprocess.run(
+        [sys.executable, "-m", "prognobench", "ls", "strategies", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {row["name"] for row in json.loads(found.stdout)} >= {"linear", "full", "lora", "bitfit"}
+
+
+def test_doctor_finds_everything_in_place(call):
+    code, out, _ = call("doctor", "--json")
+    checks = json.loads(out)
+    assert code == 0, [check for check in checks if not check["ok"]]
+    assert {"torch", "weights of demo_vit", "cache"} <= {check["name"] for check in checks}

@@ -1,0 +1,126 @@
+import datetime
+import math
+
+import pandas as pd
+import pytest
+
+from prognobench.cohorts.tables import (
+    cell_text,
+    find_column,
+    numbers,
+    numbers_where_all,
+    read_table,
+    require_columns,
+)
+from prognobench.errors import UserError
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx", ".parquet"])
+def test_ids_and_gaps_survive_every_kind_of_table(tmp_path, suffix):
+    made = pd.DataFrame({"id": ["007", "1e3", "NA"], "value": [1.5, None, 0.1]})
+    path = tmp_path / f"table{suffix}"
+    if suffix == ".csv":
+        made.to_csv(path, index=False)
+    elif suffix == ".xlsx":
+        made.to_excel(path, index=False)
+    else:
+        made.to_parquet(path)
+    table = read_table(path)
+    assert table["id"].tolist() == ["007", "1e3", "NA"]
+    assert table["value"].isna().tolist() == [False, True, False]
+    assert numbers(table["value"], "value", path).dropna().tolist() == [1.5, 0.1]
+
+
+def test_an_id_that_a_gap_made_a_float_is_the_same_id_again(tmp_path):
+    path = tmp_path / "table.parquet"
+    pd.DataFrame({"id": [7.0, None], "n": [1, 2]}).to_parquet(path)
+    assert read_table(path)["id"].tolist()[0] == "7"
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_delimiter_and_byte_order_mark_are_understood(tmp_path, delimiter):
+    path = tmp_path / "table.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + f"a{delimiter}b\r\n1{delimiter}2\r\n\r\n".encode())
+    table = read_table(path)
+    assert table.columns.tolist() == ["a", "b"]
+    assert table.to_numpy().tolist() == [["1", "2"]]
+
+
+def test_empty_rows_and_nameless_empty_columns_are_left_out(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("a,,b\n1,,2\n,,\n3,,4\n")
+    table = read_table(path)
+    assert table.columns.tolist() == ["a", "b"]
+    assert len(table) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("empty.csv", b"", "has no rows"),
+        ("header.csv", b"a,b\n", "has no rows"),
+        ("ragged.csv", b"a,b\n1,2\n1,2,3\n", "line 3"),
+        ("short.csv", b"a,b\n1\n", "line 2"),
+        ("quote.csv", b'a,b\n"1,2\n', "no valid CSV"),
+        ("twice.csv", b"a,a\n1,2\n", "two columns 'a'"),
+        ("latin.csv", "a,b\nMünchen,2\n".encode("latin-1"), "not UTF-8"),
+        ("broken.xlsx", b"not a workbook", "no readable Excel"),
+        ("broken.parquet", b"not a table", "no readable Parquet"),
+        ("table.doc", b"a,b\n1,2\n", "of a kind"),
+    ],
+)
+def test_a_bad_table_gets_a_sentence_with_its_name(tmp_path, name, content, words):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=words) as caught:
+        read_table(path)
+    assert name in str(caught.value)
+
+
+def test_a_missing_table_gets_a_sentence(tmp_path):
+    with pytest.raises(UserError, match="does not exist"):
+        read_table(tmp_path / "none.csv")
+
+
+def test_columns_are_found_whatever_their_case_and_spaces():
+    table = pd.DataFrame({"Patient ID": ["1"], "path": ["2"], "PATH": ["3"]})
+    assert find_column(table, "patientid") == "Patient ID"
+    assert find_column(table, "path") == "path"
+    assert find_column(table, "view") is None
+
+
+def test_every_missing_column_is_named(tmp_path):
+    table = pd.DataFrame({"pathh": ["1"]})
+    with pytest.raises(UserError, match=r"'path' and 'view'.*did you mean 'pathh'"):
+        require_columns(table, ["path", "view"], tmp_path / "t.csv")
+
+
+def test_numbers_keep_infinities_and_name_what_is_none(tmp_path):
+    found = numbers(pd.Series(["1", "-inf", "NaN", None, "n/a"]), "crp", tmp_path)
+    assert found.tolist()[:2] == [1.0, -math.inf]
+    assert found.isna().tolist() == [False, False, True, True, True]
+    with pytest.raises(UserError, match=r"'crp' .*'high', '1_0'"):
+        numbers(pd.Series(["1", "high", "1_0"]), "crp", tmp_path)
+
+
+def test_only_wholly_numeric_columns_become_numbers():
+    assert numbers_where_all(pd.Series(["1", "2.5", None])).dtype == "float64"
+    assert numbers_where_all(pd.Series(["1", "m"])).tolist() == ["1", "m"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (7.0, "7"),
+        (0.1, "0.1"),
+        (True, "true"),
+        (math.nan, None),
+        (pd.NaT, None),
+        (" a ", "a"),
+        ("  ", None),
+        (datetime.datetime(2020, 3, 1), "2020-03-01"),
+        (datetime.datetime(2020, 3, 1, 12), "2020-03-01T12:00:00"),
+    ],
+)
+def test_cells_of_any_kind_become_text(cell, text):
+    assert cell_text(cell) == text

@@ -1,0 +1,221 @@
+import numpy as np
+import pandas as pd
+import pytest
+from simulated import cross_validated, predictions_table, runs_table
+from sklearn import metrics as sk
+
+from prognobench.errors import UserError
+from prognobench.evaluation.metrics import METRICS
+from prognobench.evaluation.tables import (
+    RESULT_COLUMNS,
+    leaderboard,
+    leaderboard_columns,
+    run_metrics,
+)
+
+
+@pytest.fixture
+def two():
+    return cross_validated(np.random.default_rng(1), {"lora": 1.5, "linear": 1.4})
+
+
+def row(board, **where):
+    chosen = board
+    for name, value in where.items():
+        chosen = chosen[chosen[name] == value]
+    assert len(chosen) == 1
+    return chosen.iloc[0]
+
+
+def test_results_are_one_row_a_run_and_metric(two):
+    runs, stored = two
+    table = run_metrics(runs, stored.__getitem__)
+    assert list(table.columns) == list(RESULT_COLUMNS)
+    assert len(table) == len(runs) * len(METRICS)
+    patients = (
+        stored["lora-0"].groupby("patient_id").agg({"target": "first", "probability": "mean"})
+    )
+    expected = sk.roc_auc_score(patients["target"], patients["probability"])
+    found = row(table, run="lora-0", metric="auroc")
+    assert found["value"] == pytest.approx(expected, abs=1e-12)
+    assert (found["n_test"], found["n_positive"]) == (20, patients["target"].sum())
+    assert pd.isna(found["reason"]) and pd.isna(found["flag"])
+
+
+def test_runs_without_predictions_have_empty_values_and_their_reason():
+    runs = runs_table(
+        [
+            {"run": "a", "state": "failed", "reason": "out of memory"},
+            {"run": "b", "state": "not_applicable", "reason": "VeRA needs linear layers"},
+            {"run": "c", "state": "not_feasible"},
+            {"run": "d", "state": "pending"},
+            {"run": "e"},
+            {"run": "f"},
+        ]
+    )
+    stored = {
+        "e": predictions_table("ab", [0, 1], [0.0, np.nan]),
+        "f": predictions_table("ab", [1, 1], [0.3, 0.3]),
+    }
+    table = run_metrics(runs, stored.__getitem__)
+    mcc = table[table["metric"] == "mcc"].set_index("run")
+    assert list(mcc.index) == ["a", "b", "c", "e", "f"]
+    assert mcc["value"].isna().all()
+    assert mcc.loc["a", "reason"] == "out of memory"
+    assert mcc.loc["b", "reason"] == "VeRA needs linear layers"
+    assert mcc.loc["c", "reason"] == "the run is not feasible"
+    assert "not a finite number" in mcc.loc["e", "reason"]
+    assert "one class" in mcc.loc["f", "reason"]
+    assert mcc.loc["f", "flag"] == "constant_prediction"
+    assert mcc.loc["f", "n_test"] == 2 and pd.isna(mcc.loc["a", "n_test"])
+
+
+def test_folds_are_put_together_as_each_metric_asks(two):
+    runs, stored = two
+    board = leaderboard(runs, stored.__getitem__, replicates=50)
+    assert list(board.columns) == leaderboard_columns()
+    found = row(board, strategy="lora")
+    folds = [
+        stored[f"lora-{fold}"].groupby("patient_id").agg({"target": "first", "probability": "mean"})
+        for fold in range(5)
+    ]
+    pooled = pd.concat(folds)
+    called = pooled["probability"] >= 0.5
+    target = pooled["target"]
+    assert found["estimate"] == pytest.approx(sk.matthews_corrcoef(target, called), abs=1e-12)
+    assert found["auroc"] == pytest.approx(
+        np.mean([sk.roc_auc_score(f["target"], f["probability"]) for f in folds]), abs=1e-12
+    )
+    assert found["pr_auc"] == pytest.approx(
+        np.mean([sk.average_precision_score(f["target"], f["probability"]) for f in folds])
+    )
+    assert found["brier"] == pytest.approx(sk.brier_score_loss(target, pooled["probability"]))
+    assert (found["n_patients"], found["n_positive"], found["n_runs"]) == (100, 30, 5)
+    assert (found["prevalence"], found["chance"]) == (0.3, 0.0)
+    for name in ("auroc", "pr_auc", "brier", "balanced_accuracy"):
+        assert found[f"{name}_ci_low"] < found[name] < found[f"{name}_ci_high"]
+    assert found["ci_low"] < found["estimate"] < found["ci_high"]
+
+
+def test_seeds_and_repeats_are_averaged(two):
+    runs, stored = two
+    runs = runs[runs["strategy"] == "lora"]
+    other = runs.assign(run=runs["run"] + "b", seed=1)
+    stored = stored | {
+        f"lora-{f}b": stored[f"lora-{f}"].assign(probability=0.9, logit=2.0) for f in range(5)
+    }
+    single = leaderboard(runs, stored.__getitem__, replicates=20)["estimate"].iloc[0]
+    both = leaderboard(pd.concat([runs, other]), stored.__getitem__, replicates=20).iloc[0]
+    assert both["estimate"] == pytest.approx(single / 2)
+    assert both["reason"] == "constant prediction in 5 of 10 runs"
+    # The same as a second repetition of the cross-validation, told apart by its split ids.
+    repeat = other.assign(seed=0, split="repeat1" + other["split"])
+    again = leaderboard(pd.concat([runs, repeat]), stored.__getitem__, replicates=20).iloc[0]
+    assert again["estimate"] == both["estimate"]
+
+
+def test_few_shot_episodes_are_valued_alone_then_averaged():
+    random = np.random.default_rng(5)
+    rows, stored, values = [], {}, []
+    for episode in range(4):
+        members = np.arange(20) + 20 * (episode % 2)
+        target, logit = members % 4 == 0, random.normal(size=20)
+        stored[str(episode)] = predictions_table(members, target, logit)
+        values.append(sk.matthews_corrcoef(target, logit >= 0))
+        where = {"regime": "few_shot", "shots": 2, "episode": episode, "fold": episode % 2}
+        rows.append({"run": str(episode), "split": f"episode{episode}", **where})
+    found = leaderboard(runs_table(rows), stored.__getitem__, replicates=100).iloc[0]
+    assert found["estimate"] == pytest.approx(np.mean(values), abs=1e-12)
+    assert found["shots"] == 2 and found["n_runs"] == 4
+    assert found["ci_low"] < found["estimate"] < found["ci_high"]
+
+
+def test_the_same_predictions_share_rank_and_best_group(two):
+    runs, stored = two
+    twin = runs[runs["strategy"] == "lora"].assign(strategy="vera")
+    stored |= {f"vera-{fold}": stored[f"lora-{fold}"] for fold in range(5)}
+    twin["run"] = [f"vera-{fold}" for fold in range(5)]
+    board = leaderboard(pd.concat([runs, twin]), stored.__getitem__, replicates=50)
+    same = board[board["strategy"].isin(["lora", "vera"])]
+    assert same["best_group"].all()
+    for name in ("rank", "difference_to_best", "ci_low"):
+        assert same[name].iloc[0] == same[name].iloc[1]
+
+
+def test_a_clearly_worse_candidate_is_told_apart():
+    runs, stored = cross_validated(np.random.default_rng(2), {"lora": 4.0, "linear": 0.0}, 200)
+    board = leaderboard(runs, stored.__getitem__, replicates=200).set_index("strategy")
+    assert board["rank"].to_dict() == {"lora": 1, "linear": 2}
+    assert board["best_group"].to_dict() == {"lora": True, "linear": False}
+    assert board.loc["linear", "difference_high"] < 0
+    # Where lower is better the order is the same and the sign is not.
+    board = leaderboard(runs, stored.__getitem__, "brier", 200).set_index("strategy")
+    assert board["rank"].to_dict() == {"lora": 1, "linear": 2}
+    assert board.loc["linear", "difference_low"] > 0
+
+
+def test_a_candidate_with_missing_folds_ranks_after_the_complete_ones_and_is_compared_on_common():
+    runs, stored = cross_validated(np.random.default_rng(2), {"lora": 4.0, "linear": 1.0})
+    runs.loc[runs["run"] == "lora-3", ["state", "reason"]] = ["failed", "loss is not finite"]
+    stored["lora-4"] = stored["lora-4"].assign(probability=np.nan)
+    board = leaderboard(runs, stored.__getitem__, replicates=50).set_index("strategy")
+    lora, linear = board.loc["lora"], board.loc["linear"]
+    assert (lora["state"], lora["rank"], lora["n_runs"], lora["n_failed"]) == ("partial", 2, 3, 2)
+    assert lora["reason"].startswith("2 of 5 runs failed: loss is not finite")
+    assert linear["rank"] == 1
+    common = runs[runs["run"].isin([f"linear-{fold}" for fold in range(3)])]
+    alone = leaderboard(common, stored.__getitem__, replicates=50)["estimate"].iloc[0]
+    assert lora["difference_to_best"] == pytest.approx(lora["estimate"] - alone)
+
+
+def test_cells_that_cannot_be_run_are_rows_with_their_reason(two):
+    runs, stored = two
+    absent = runs_table(
+        [
+            {"run": "x", "strategy": "vera", "state": "not_applicable", "reason": "no linear"},
+            {"run": "y", "strategy": "full", "state": "failed", "reason": "out of memory"},
+        ]
+    )
+    board = leaderboard(pd.concat([runs, absent]), stored.__getitem__, replicates=20)
+    assert board["strategy"].tolist()[2:] == ["full", "vera"]
+    vera = row(board, strategy="vera")
+    assert (vera["state"], vera["reason"], vera["n_runs"]) == ("not_applicable", "no linear", 0)
+    assert vera[["rank", "estimate", "ci_low", "pr_auc", "n_patients", "chance"]].isna().all()
+    assert not vera["best_group"]
+    assert row(board, strategy="full")["n_failed"] == 1
+    nothing = leaderboard(absent, stored.__getitem__, replicates=20)
+    assert nothing["estimate"].isna().all()
+
+
+def test_no_interval_where_resampling_cannot_give_one():
+    one_event = runs_table([{"run": "a"}])
+    stored = {"a": predictions_table("abcd", [0, 0, 0, 1], [-1.0, 0.3, -0.2, 0.1])}
+    found = leaderboard(one_event, stored.__getitem__, replicates=20).iloc[0]
+    assert np.isfinite(found["estimate"]) and np.isnan(found["ci_low"])
+    assert found["reason"] == "no interval: the rarer class has 1 test patients"
+    perfect = {"a": predictions_table("abcd", [0, 0, 1, 1], [-1.0, -2.0, 1.0, 2.0])}
+    found = leaderboard(one_event, perfect.__getitem__, replicates=20).iloc[0]
+    assert (found["ci_low"], found["ci_high"]) == (1.0, 1.0)
+    assert "no width" in found["reason"]
+
+
+def test_the_table_does_not_depend_on_the_order_of_the_runs(two):
+    runs, stored = two
+    first = leaderboard(runs, stored.__getitem__, replicates=30)
+    second = leaderboard(runs.sample(frac=1, random_state=0), stored.__getitem__, replicates=30)
+    pd.testing.assert_frame_equal(first, second, rtol=1e-12)
+
+
+def test_wrong_input_gets_a_sentence(two):
+    runs, stored = two
+    with pytest.raises(UserError, match="unknown metric 'auc'"):
+        leaderboard(runs, stored.__getitem__, metric="auc")
+    with pytest.raises(UserError, match="lacks the column seed"):
+        run_metrics(runs.drop(columns="seed"), stored.__getitem__)
+    with pytest.raises(UserError, match="at least 1"):
+        leaderboard(runs, stored.__getitem__, replicates=0)
+    with pytest.raises(UserError, match="names a run twice"):
+        leaderboard(pd.concat([runs, runs]), stored.__getitem__)
+    stored["linear-0"] = stored["linear-0"].assign(target=1 - stored["linear-0"]["target"])
+    with pytest.raises(UserError, match="disagree on a patient's outcome"):
+        leaderboard(runs, stored.__getitem__, replicates=5)

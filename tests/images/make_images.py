@@ -1,0 +1,49 @@
+"""Image files for tests, sound and broken."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pydicom
+from PIL import Image
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+NAME_OF_A_PATIENT = "Secret^Patient"
+
+
+def gradient(height: int = 20, width: int = 30) -> np.ndarray:
+    return np.linspace(0, 255, height * width).astype(np.uint8).reshape(height, width)
+
+
+def encoded(image: Any, kind: str = "PNG", **options: Any) -> bytes:
+    stream = io.BytesIO()
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    picture.save(stream, format=kind, **options)
+    return stream.getvalue()
+
+
+def dicom(pixels: np.ndarray, bits: int = 12, **tags: Any) -> bytes:
+    """Return an uncompressed DICOM file of these stored values."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
+    meta.MediaStorageSOPInstanceUID = "1.2.3"
+    dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset.PatientName = NAME_OF_A_PATIENT
+    dataset.Rows, dataset.Columns = pixels.shape[:2]
+    dataset.SamplesPerPixel = 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.BitsAllocated = pixels.dtype.itemsize * 8
+    dataset.BitsStored = bits
+    dataset.HighBit = bits - 1
+    dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
+    dataset.PixelData = pixels.tobytes()
+    dataset["PixelData"].VR = "OW"
+    for tag, value in tags.items():
+        setattr(dataset, tag, value)
+    stream = io.BytesIO()
+    pydicom.dcmwrite(stream, dataset)
+    return stream.getvalue()

@@ -1,0 +1,148 @@
+"""A benchmark that looks real and was never run: 4 backbones, 6 strategies, two regimes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from prognobench.evaluation.tables import leaderboard, run_metrics
+from prognobench.report.content import ReportContent
+
+BACKBONES = {"resnet18": 0.5, "densenet121": 0.7, "dinov2_vits14": 0.9, "biomedclip": 1.1}
+STRATEGIES = {
+    "linear": (0.0, 769, 3.0),
+    "bitfit": (0.1, 26_560, 40.0),
+    "ia3": (-0.3, 65_281, 45.0),
+    "vera": (0.05, 31_489, 55.0),
+    "lora": (0.25, 295_681, 60.0),
+    "full": (0.3, 21_700_000, 150.0),
+}
+CNNS = ("resnet18", "densenet121")
+SPEC = """name: fake-icu
+cohort: {source: mhh}
+endpoints: [icu]
+strategies: [full, linear, lora, vera, bitfit, ia3]
+"""
+
+
+def fake_runs(
+    dataset: str, patients: int, prevalence: float, shots: tuple[int, ...], episodes: int
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    random = np.random.default_rng(11)
+    target = (np.arange(patients) < round(prevalence * patients)).astype(int)
+    fold = np.arange(patients) % 5
+    difficulty = random.normal(size=patients)
+    rows, stored = [], {}
+    settings = [("full_data", pd.NA, pd.NA, number) for number in range(5)]
+    settings += [("few_shot", k, e, e % 5) for k in shots for e in range(episodes)]
+    for backbone, quality in BACKBONES.items():
+        for strategy, (gain, parameters, seconds) in STRATEGIES.items():
+            for regime, shot, episode, number in settings:
+                few = regime == "few_shot"
+                name = f"{regime}-{shot}-{number}-{episode}" if few else f"{regime}-fold{number}"
+                run = f"{dataset}-{backbone}-{strategy}-{name}"
+                row = {
+                    "run": run,
+                    "state": "done",
+                    "reason": None,
+                    "dataset": dataset,
+                    "endpoint": "icu",
+                    "backbone": backbone,
+                    "strategy": strategy,
+                    "regime": regime,
+                    "shots": shot,
+                    "split": name,
+                    "fold": number,
+                    "episode": episode,
+                    "seed": 42,
+                    "prior_logit_shift": 0.0,
+                    "trainable_parameters": parameters,
+                    "train_seconds": seconds * (0.1 if few else 1.0) * random.uniform(0.9, 1.1),
+                    "threshold": 0.5,
+                }
+                rows.append(row)
+                if strategy == "vera" and backbone in CNNS:
+                    row |= {"state": "not_applicable", "reason": "VeRA needs linear layers"}
+                elif run.endswith("densenet121-full-full_data-fold3"):
+                    row |= {"state": "failed", "reason": "the loss became infinite at step 12"}
+                else:
+                    share = 0.35 + 0.13 * np.log2(shot) if few else 1.0
+                    effect = (quality + gain) * share
+                    members = np.flatnonzero(fold == number)
+                    noise = random.normal(size=len(members))
+                    signal = effect * (target[members] - 0.3) + 0.8 * difficulty[members] + noise
+                    logit = signal if strategy != "ia3" or backbone != "resnet18" else 0 * signal
+                    stored[run] = pd.DataFrame(
+                        {
+                            "patient_id": [f"SECRET{m:04}" for m in members],
+                            "image_id": [f"HIDDEN{m:04}" for m in members],
+                            "part": "test",
+                            "target": target[members],
+                            "logit": logit,
+                            "probability": 1 / (1 + np.exp(-logit)),
+                        }
+                    )
+    runs = pd.DataFrame(rows).astype({"shots": "Int64", "episode": "Int64"})
+    return runs, stored
+
+
+def fake_content(
+    folder: Path,
+    datasets: tuple[str, ...] = ("mhh",),
+    patients: int = 200,
+    prevalence: float = 0.2,
+    shots: tuple[int, ...] = (2, 4, 8, 16),
+    episodes: int = 4,
+    replicates: int = 100,
+) -> ReportContent:
+    """Content as the benchmark would give it."""
+    made = [fake_runs(name, patients, prevalence, shots, episodes) for name in datasets]
+    runs = pd.concat([table for table, _ in made], ignore_index=True)
+    stored = {run: table for _, own in made for run, table in own.items()}
+    sheet = folder / "contact_sheet.png"
+    gradient = np.add.outer(np.arange(400), np.arange(800)) % 256
+    Image.fromarray(gradient.astype(np.uint8)).save(sheet)
+    tasks = [f"{name}/icu" for name in datasets]
+    flow = [
+        {"step": "source", "reason": "listed by the source", "images": 321, "patients": 230},
+        {"step": "after_outcome", "reason": "taken after admission to intensive care",
+         "images": 61, "patients": 12, "events": 12},
+        {"step": "view", "reason": "lateral views", "images": 0, "patients": 0, "events": 0},
+        {"step": "policy", "reason": "only the first image of a patient is used",
+         "images": 60, "patients": 18, "events": None},
+        {"step": "task", "reason": "in the task", "images": 200, "patients": 200, "events": 40},
+    ]  # fmt: skip
+    audit = {
+        "warnings": [
+            "The view predicts the outcome: AUROC 0.71 from AP or PA alone. Models may read the "
+            "view instead of the disease."
+        ],
+        "images": 200,
+        "sites": {"A": 120, "B": 80},
+        "duplicate_image_ids": ["HIDDEN0001", "HIDDEN0002"],
+        "duplicates": ["HIDDEN0001", "HIDDEN0002"],
+    }
+    return ReportContent(
+        title="Fake benchmark: admission to intensive care",
+        leaderboard=leaderboard(runs, stored.__getitem__, replicates=replicates),
+        results=run_metrics(runs, stored.__getitem__),
+        runs=runs,
+        spec=SPEC,
+        provenance={"title": "Hannover COVID-19", "licence": "CC BY 3.0", "version": "2.0"},
+        outcomes={"icu": "admitted to intensive care"},
+        flows=dict.fromkeys(tasks, flow),
+        audits=dict.fromkeys(tasks, audit),
+        contact_sheet=sheet,
+        environment={"python": "3.11.7", "packages": {"torch": "2.11.0", "timm": "1.0.22"}},
+        backbones=pd.DataFrame(
+            {
+                "name": list(BACKBONES),
+                "feature_dim": [512, 1024, 384, 512],
+                "licence": ["BSD-3", "BSD-3", "Apache-2.0", "MIT"],
+                "digest": ["a1b2", "c3d4", "e5f6", None],
+            }
+        ),
+    )

@@ -1,0 +1,108 @@
+"""The store: states, resuming, and files that anyone can read."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pandas as pd
+import pytest
+
+from prognobench.errors import UserError
+from prognobench.results.records import RunResult, RunState
+from prognobench.results.store import ResultsStore
+
+
+def record(run, **changes):
+    return {
+        "run": run,
+        "dataset": "d",
+        "endpoint": "icu",
+        "backbone": "b",
+        "strategy": "s",
+        "regime": "full_data",
+        "shots": None,
+        "split": "x",
+        "fold": 0,
+        "repeat": 0,
+        "episode": None,
+        "seed": 42,
+        "state": RunState.PENDING,
+        "reason": None,
+        **changes,
+    }
+
+
+def result():
+    predictions = pd.DataFrame(
+        {
+            "patient_id": ["p"],
+            "image_id": ["i"],
+            "part": ["test"],
+            "target": [1],
+            "logit": [0.5],
+            "probability": [0.62],
+        }
+    )
+    return RunResult(predictions, 0.1, 0.5, 12, 1.5, {"steps": 3})
+
+
+def test_states_survive_and_only_what_is_not_done_becomes_pending(tmp_path):
+    store = ResultsStore(tmp_path)
+    records = [record("a"), record("b"), record("c"), record("d", state="not_feasible", reason="r")]
+    store.register(records, [{"n": 1}] * 4)
+    store.start("a")
+    store.finish("a", result(), {"python": "3"})
+    store.start("b")
+    store.fail("b", "it broke", {})
+    store.start("c")
+    store.close()
+    store = ResultsStore(tmp_path)
+    assert store.runs()["state"].tolist() == ["done", "failed", "running", "not_feasible"]
+    store.register(records, [{"n": 1}] * 4)
+    table = store.runs()
+    assert table["state"].tolist() == ["done", "pending", "pending", "not_feasible"]
+    assert table["attempts"].tolist() == [1, 1, 1, 0]
+    assert table["reason"].tolist() == [None, None, None, "r"]
+    assert table["train_info"].iloc[0] == {"steps": 3}
+    pd.testing.assert_frame_equal(store.predictions("a"), result().predictions)
+
+
+def test_runs_no_longer_planned_are_set_aside_and_come_back_done(tmp_path):
+    store = ResultsStore(tmp_path)
+    store.register([record("a"), record("b")], [{}] * 2)
+    store.start("a")
+    store.finish("a", result(), {})
+    store.register([record("b")], [{}])
+    assert store.runs()["run"].tolist() == ["b"]
+    store.register([record("b"), record("a", backbone="renamed")], [{}] * 2)
+    table = store.runs()
+    assert table["run"].tolist() == ["b", "a"]
+    assert table["state"].tolist() == ["pending", "done"]
+    assert table["backbone"].tolist() == ["b", "renamed"]
+
+
+def test_damaged_or_missing_predictions_are_found(tmp_path):
+    store = ResultsStore(tmp_path)
+    store.register([record("a"), record("b"), record("c")], [{}] * 3)
+    for run in "abc":
+        store.finish(run, result(), {})
+    assert store.verify() == []
+    store.predictions_path("a").unlink()
+    store.predictions_path("b").write_bytes(b"x")
+    assert store.verify() == ["a", "b"]
+    assert store.runs()["state"].tolist() == ["pending", "pending", "done"]
+
+
+def test_the_database_is_plain_sqlite(tmp_path):
+    store = ResultsStore(tmp_path)
+    store.register([record("a")], [{"n": 1}])
+    store.close()
+    with sqlite3.connect(tmp_path / "results.db") as connection:
+        rows = connection.execute("select run, state, run_info from runs").fetchall()
+    assert rows == [("a", "pending", '{"n": 1}')]
+
+
+def test_a_file_that_is_no_database_is_a_sentence(tmp_path):
+    (tmp_path / "results.db").write_text("not a database, whatever its name says")
+    with pytest.raises(UserError, match="cannot be used"):
+        ResultsStore(tmp_path)

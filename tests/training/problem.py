@@ -1,0 +1,36 @@
+"""A small problem that can be learned from pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from prognobench.training.job import Job
+from prognobench.training.recipe import Recipe
+
+RECIPE = Recipe(
+    epochs=3,
+    few_shot_steps=8,
+    batch_size=8,
+    head_lr=1e-2,
+    warmup=0.1,
+    patience=10,
+    gradient_clip=1.0,
+    class_weighting="balanced",
+    augmentation="chest",
+    precision="float32",
+)
+
+
+def make_job(size: int, run: str = "a run", few_shot: bool = False) -> Job:
+    """Return 40 images, a quarter of them with a bright patch, which is the event."""
+    random = np.random.default_rng(0)
+    pixels = random.integers(40, 120, (40, 1, size, size), dtype=np.uint8)
+    targets = (np.arange(40) % 4 == 0).astype(np.int64)
+    side = size // 2
+    pixels[targets == 1, :, :side, :side] += 110
+    order = np.arange(40)
+    rows = {"train": order[:20], "val": order[20:28], "test": order[28:]}
+    if few_shot:
+        rows = {"train": order[:8], "val": order[:0], "test": order[28:]}
+    return Job(run, torch.from_numpy(pixels), targets, rows, prevalence=0.25)
