@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# Tests run side by side (pytest-xdist): several threads each would only get in each other's way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from prognobench.files import CACHE_VARIABLE
 
 DATA_VARIABLE = "PROGNOBENCH_TEST_DATA"

@@ -40,6 +40,9 @@ def test_overrides_take_precedence(tmp_path):
     assert spec.recipe.epochs == 3
     assert spec.cohort.policy == "all"
     assert spec.endpoints == ("icu",)
+    replaced = load_spec(path, ["cohort={source: mhh, root: x}", "regimes.0.folds=3"])
+    assert set(replaced.cohort.settings()) == {"source", "root"}
+    assert replaced.regimes[0].folds == 3
 
 
 def test_lists_of_strategy_options_are_expanded_into_labelled_candidates():

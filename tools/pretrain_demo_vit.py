@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,44 @@ def patch_means(image: np.ndarray) -> np.ndarray:
     return nn.functional.adaptive_avg_pool2d(square, GRID).flatten().numpy()
 
 
+def preprocess(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Pad images to squares with black and resize them to the input size, with antialiasing.
+
+    Args:
+        images: Grey images, each of shape [height, width] and of any size.
+
+    Returns:
+        uint8, shape [number of images, vit.INPUT_SIZE, vit.INPUT_SIZE].
+    """
+    resized = np.empty((len(images), vit.INPUT_SIZE, vit.INPUT_SIZE), dtype=np.uint8)
+    for index, image in enumerate(images):
+        height, width = image.shape
+        side = max(height, width)
+        top, left = (side - height) // 2, (side - width) // 2
+        square = np.zeros((1, 1, side, side), dtype=np.float32)
+        square[0, 0, top : top + height, left : left + width] = image
+        small = torch.nn.functional.interpolate(
+            torch.from_numpy(square),
+            (vit.INPUT_SIZE, vit.INPUT_SIZE),
+            mode="bilinear",
+            antialias=True,
+        )
+        resized[index] = small[0, 0].round().clamp(0, 255).to(torch.uint8).numpy()
+    return resized
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Turn grey levels into what the network expects.
+
+    Args:
+        images: uint8, shape [number of images, vit.INPUT_SIZE, vit.INPUT_SIZE].
+
+    Returns:
+        float32, shape [number of images, 1, vit.INPUT_SIZE, vit.INPUT_SIZE].
+    """
+    return (images[:, None].float() / 255 - vit.MEAN) / vit.STD
+
+
 def render_chunk(start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Render the radiographs ``start`` to ``start + CHUNK``; each depends on its number only."""
     torch.set_num_threads(1)
@@ -115,7 +154,7 @@ def render_chunk(start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             np.stack([patch_means(radiograph.opacity), patch_means(radiograph.lung)], axis=1)
         )
     return (
-        vit.preprocess(images),
+        preprocess(images),
         np.asarray(findings, dtype=np.float32),
         np.asarray(maps, dtype=np.float32),
     )
@@ -226,8 +265,7 @@ def pretrain(
         model.eval()
         with torch.no_grad():
             outputs = [
-                model(vit.normalise(part))
-                for part in torch.split(examples.images[count:], batch_size)
+                model(normalise(part)) for part in torch.split(examples.images[count:], batch_size)
             ]
         predicted = torch.cat([part[0] for part in outputs])
         predicted_maps = torch.cat([part[1] for part in outputs])

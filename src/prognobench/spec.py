@@ -299,7 +299,12 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> BenchmarkSpec:
         if "=" not in override:
             raise UserError(f"'{override}' is no key=value: write for example recipe.epochs=3")
     try:
-        loaded = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides)))
+        loaded = OmegaConf.load(path)
+        for override in overrides:
+            key = override.partition("=")[0]
+            value = OmegaConf.select(OmegaConf.from_dotlist([override]), key)
+            # A mapping replaces the file's: keys of another cohort source would not fit.
+            OmegaConf.update(loaded, key, value, merge=False)
         data = OmegaConf.to_container(loaded, resolve=True)
     except (
         OmegaConfBaseException,

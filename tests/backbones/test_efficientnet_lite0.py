@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: the packaged weights, in timm's architecture, with the right preprocessing."""
+"""EfficientNet-Lite0: the packaged weights, timm's architecture, the right preprocessing."""
 
 from __future__ import annotations
 

@@ -130,5 +130,5 @@ def test_cohorts_import_nothing_heavy():
         "print([name for name in ('torch', 'timm', 'sklearn') if name in sys.modules])"
     )
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

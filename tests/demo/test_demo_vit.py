@@ -4,33 +4,34 @@ import functools
 
 import numpy as np
 import pytest
-import timm
 import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from prognobench.backbones.backbone import Backbone, create_network, load_backbone
+from prognobench.backbones.catalog import get_entry
 from prognobench.demo import vit
 from prognobench.demo.outcomes import ceilings
 from prognobench.demo.patients import Patient, draw_patient
 from prognobench.demo.radiograph import GENERATOR_VERSION
 from prognobench.files import file_digest
+from prognobench.images.geometry import to_square
+from prognobench.training.features import extract_features
 
 Numbers = NDArray[np.float64]
 
 
-def network(pretrained: bool) -> torch.nn.Module:
-    torch.manual_seed(0)
-    model = timm.create_model(vit.ARCHITECTURE, **vit.ARCHITECTURE_OPTIONS)
+def backbone(pretrained: bool) -> Backbone:
+    entry = get_entry("demo_vit")
     if pretrained:
-        weights = load_file(vit.WEIGHTS)
-        model.load_state_dict({name: value.float() for name, value in weights.items()})
-    return model.eval()
+        return load_backbone(entry)
+    torch.manual_seed(0)
+    return Backbone(entry, create_network(entry))
 
 
 @functools.lru_cache(maxsize=4)
@@ -40,8 +41,8 @@ def cohort(patients: int) -> list[Patient]:
 
 @functools.lru_cache(maxsize=4)
 def images(patients: int) -> NDArray[np.uint8]:
-    """The first image of each patient of seed 0, as the network gets them."""
-    return vit.preprocess([patient.pixels(0) for patient in cohort(patients)])
+    """The first image of each patient of seed 0, as the image store keeps it."""
+    return np.stack([to_square(patient.pixels(0), vit.INPUT_SIZE) for patient in cohort(patients)])
 
 
 @functools.lru_cache(maxsize=4)
@@ -56,12 +57,8 @@ def outcome(patients: int, endpoint: str = "mortality") -> NDArray[np.int64]:
 
 @functools.lru_cache(maxsize=8)
 def features(patients: int, pretrained: bool) -> Numbers:
-    model = network(pretrained)
-    with torch.inference_mode():
-        parts = [
-            model(vit.normalise(part)) for part in torch.from_numpy(images(patients)).split(100)
-        ]
-    return torch.cat(parts).double().numpy()
+    pixels = torch.from_numpy(images(patients))[:, None]
+    return extract_features(backbone(pretrained), pixels).astype(np.float64)
 
 
 def probe(inputs: Numbers, target: NDArray[np.int64], penalty: float = 1.0) -> Numbers:
@@ -101,27 +98,12 @@ def test_the_weights_are_those_that_were_published() -> None:
 
 
 def test_the_network_is_a_small_plain_transformer() -> None:
-    model = network(pretrained=True)
+    model = backbone(pretrained=True).network
     assert sum(parameter.numel() for parameter in model.parameters()) < 3_000_000
     modules = dict(model.named_modules())
     for block in range(6):
         for name in ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"):
             assert isinstance(modules[f"blocks.{block}.{name}"], torch.nn.Linear)
-    with torch.inference_mode():
-        found = model(vit.normalise(torch.zeros(2, 96, 96, dtype=torch.uint8)))
-    assert found.shape == (2, vit.FEATURE_DIM)
-
-
-def test_preprocessing_pads_to_a_square_and_resizes() -> None:
-    grey = np.full((224, 112), 200, dtype=np.uint8)
-    found = vit.preprocess([grey, np.full((50, 50), 7, dtype=np.uint8)])
-    assert found.shape == (2, vit.INPUT_SIZE, vit.INPUT_SIZE)
-    assert (found[0, :, 26:70] == 200).all()
-    assert (found[0, :, :22] == 0).all()
-    assert (found[1] == 7).all()
-    normal = vit.normalise(torch.from_numpy(found))
-    assert normal.shape == (2, 1, vit.INPUT_SIZE, vit.INPUT_SIZE)
-    assert normal[1].mean().item() == pytest.approx((7 / 255 - vit.MEAN) / vit.STD)
 
 
 def test_pretraining_beats_random_weights() -> None:

@@ -246,7 +246,9 @@ def manifest_of(tmp_path, images):
     from prognobench.cohorts.task import select_task
 
     cohort = load_cohort({"source": "synthetic", "patients": 60, "seed": 3})
-    table = select_task(cohort, "mortality").cohort.table[["image_id", "patient_id", "path", "mortality"]]
+    table = select_task(cohort, "mortality").cohort.table[
+        ["image_id", "patient_id", "path", "mortality"]
+    ]
     for path in table["path"]:
         target = images / path
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -68,11 +68,16 @@ class Backbone(nn.Module):
     def modules_of(self, *roles: str) -> list[str]:
         """Return the full names of the modules that have one of ``roles``, in network order.
 
-        Roles that the backbone does not have give no names.
+        Roles that the backbone does not have give no names, nor do modules without parameters
+        of their own (timm leaves identities where an architecture has no layer).
         """
         patterns = [self.entry.roles[role] for role in roles if role in self.entry.roles]
-        names = (name for name, _ in self.network.named_modules())
-        return [name for name in names if any(re.fullmatch(p, name) for p in patterns)]
+        return [
+            name
+            for name, module in self.network.named_modules()
+            if any(re.fullmatch(pattern, name) for pattern in patterns)
+            and next(module.parameters(recurse=False), None) is not None
+        ]
 
 
 def create_network(entry: BackboneEntry) -> nn.Module:

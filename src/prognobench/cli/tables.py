@@ -24,7 +24,9 @@ def print_table(console: Console, rows: Sequence[Mapping[str, Any]], title: str 
     filled = [
         key for key in (rows[0] if rows else ()) if any(row[key] not in (None, "") for row in rows)
     ]
-    table = Table(title=escape(title) or None, title_justify="left", box=None, pad_edge=False)
+    if title:
+        console.print(title, style="bold", markup=False, highlight=False, soft_wrap=True)
+    table = Table(box=None, pad_edge=False)
     for key in filled:
         numeric = all(isinstance(row[key], int | float) or row[key] is None for row in rows)
         justify: Literal["left", "right"] = "right" if numeric else "left"

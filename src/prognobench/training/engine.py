@@ -119,7 +119,7 @@ class _Training:
         self.job, self.model, self.recipe = job, model, recipe
         train = job.rows["train"]
         self.weights = class_weights(job.targets[train], recipe.class_weighting)
-        self.targets = torch.as_tensor(job.targets, dtype=torch.float32, device=job.images.device)
+        self.targets = torch.tensor(job.targets, dtype=torch.float32, device=job.images.device)
         self.augmentation = torch.Generator().manual_seed(derived_seed(job.run, "augmentation"))
         self.batch = min(recipe.batch_size, len(train))
         steps_an_epoch = math.ceil(len(train) / self.batch)
