@@ -133,7 +133,7 @@ def test_a_killed_benchmark_goes_on_and_ends_the_same(done, tmp_path):
     path.write_text(spec().as_yaml())
     command = [sys.executable, "-m", "prognobench", "run", str(path), "--output", str(output)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while len(list((output / "predictions").glob("*.parquet"))) < 5 and process.poll() is None:
+    while len(list((output / "predictions").glob("[!.]*.parquet"))) < 5 and process.poll() is None:
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -220,6 +220,29 @@ def test_a_failing_run_is_named_and_stops_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(local.Worker, "work", original)
     run(output)
     assert len(all_predictions(output)) == 12
+
+
+def test_an_interruption_keeps_what_is_finished(tmp_path, monkeypatch, capsys):
+    import typer
+
+    original = local.Worker.work
+    done_before = []
+
+    def interrupted(self, one, images):
+        if len(done_before) == 3:
+            raise KeyboardInterrupt
+        done_before.append(one.id)
+        return original(self, one, images)
+
+    monkeypatch.setattr(local.Worker, "work", interrupted)
+    with pytest.raises(typer.Exit) as caught:
+        run(tmp_path / "out")
+    assert caught.value.exit_code == 130
+    assert "what is finished is kept" in capsys.readouterr().out
+    assert set(all_predictions(tmp_path / "out")) == set(done_before)
+    monkeypatch.setattr(local.Worker, "work", original)
+    run(tmp_path / "out")
+    assert len(all_predictions(tmp_path / "out")) == 12
 
 
 def test_limit_does_only_so_many(tmp_path):

@@ -10,7 +10,6 @@ from prognobench.cli import cohort, demo, doctor, ls, plan, report, run, validat
 from prognobench.errors import UserError
 
 EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="prognobench",
@@ -37,6 +36,3 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(EXIT_USER_ERROR) from None
-    except KeyboardInterrupt:
-        print("interrupted: everything finished is kept, run again to go on", file=sys.stderr)
-        raise SystemExit(EXIT_INTERRUPTED) from None

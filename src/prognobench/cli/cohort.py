@@ -108,6 +108,13 @@ def audit(
         _print_flow(console, print_table, task.flow(), task.name)
         for warning in audits[task.name]["warnings"]:
             console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+        for group in audits[task.name]["duplicates"]:
+            images, patients = ", ".join(group["images"]), ", ".join(group["patients"])
+            console.print(
+                f"equal {group['compared']}: images {images} of patients {patients}",
+                markup=False,
+                soft_wrap=True,
+            )
 
 
 def _print_flow(console: Any, print_table: Any, flow: Any, title: str) -> None:

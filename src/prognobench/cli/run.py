@@ -18,6 +18,8 @@ from prognobench.cli.options import (
 )
 from prognobench.errors import UserError
 
+EXIT_INTERRUPTED = 130
+
 if TYPE_CHECKING:
     from prognobench.spec import BenchmarkSpec
 
@@ -32,7 +34,7 @@ def run(
     """Run a benchmark, or what is left of it, and write its report.
 
     Runs that are done are not done again: start the same command once more after an interruption.
-    Exit code 0: all runs are done. 1: some failed. 2: the input is wrong.
+    Exit code 0: all runs are done. 1: some failed. 2: the input is wrong. 130: interrupted.
 
     Example: prognobench run benchmarks/mhh_icu.yaml recipe.epochs=3 --output results/mhh
     """
@@ -90,7 +92,11 @@ def run_spec(spec: BenchmarkSpec, output: Path, limit: int | None, device: Devic
                 if state.failed:
                     console.print(f"failed: {last}: {state.failed}", style="red", markup=False)
 
-            run_benchmark(prepared, pending, store, place, show)
+            try:
+                run_benchmark(prepared, pending, store, place, show)
+            except KeyboardInterrupt:
+                console.print("interrupted: what is finished is kept, run again to go on")
+                raise typer.Exit(EXIT_INTERRUPTED) from None
         built = build_report(output, store)
         store.close()
     print_leaderboard(built.leaderboard, console)

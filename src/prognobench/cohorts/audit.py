@@ -64,7 +64,7 @@ def audit(
         for group in duplicate_groups(table, pixels or {}, "pixels")
         if tuple(group["images"]) not in same_file
     ]
-    warnings += [_duplicate_warning(group) for group in duplicates if group["across_patients"]]
+    warnings += _duplicate_warning(duplicates)
     for about in endpoints.values():
         warnings += [found["warning"] for found in about["shortcuts"] if found["warning"]]
     return {
@@ -151,10 +151,13 @@ def _missing(cohort: Cohort) -> dict[str, int]:
     return {column: int(cohort.table[column].isna().sum()) for column in columns}
 
 
-def _duplicate_warning(group: dict[str, Any]) -> str:
-    what = "files" if group["compared"] == "file" else "pixels"
-    return (
-        f"the images {', '.join(group['images'])} of the patients {', '.join(group['patients'])} "
-        f"have the same {what}: one patient under two ids, or one image filed twice, would be in "
-        "training and test at once"
-    )
+def _duplicate_warning(duplicates: list[dict[str, Any]]) -> list[str]:
+    # Without names: warnings are shown in the report, which is passed on; ``duplicates`` has them.
+    across = sum(group["across_patients"] for group in duplicates)
+    if not across:
+        return []
+    return [
+        f"{across} {'groups' if across > 1 else 'group'} of equal images filed under different "
+        "patients: one patient under two ids, or one image filed twice, would be in training and "
+        "test at once (the audit's duplicates name them)"
+    ]

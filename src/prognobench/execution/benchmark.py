@@ -29,10 +29,10 @@ def sole_use(output: Path) -> Iterator[None]:
     Raises:
         UserError: When another process is working on it, or it cannot be made.
     """
+    lock = filelock.FileLock(output / ".lock", timeout=0)
     try:
         output.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(output / ".lock", timeout=0):
-            yield
+        lock.acquire()
     except filelock.Timeout as error:
         raise UserError(
             f"another run is working on {output}: wait for it, or name another folder with --output"
@@ -42,6 +42,10 @@ def sole_use(output: Path) -> Iterator[None]:
             f"the output folder {output} cannot be used ({error.strerror}): "
             "name another with --output"
         ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_preparation(prepared: Prepared, output: Path) -> None:

@@ -72,7 +72,10 @@ def build_report(output: Path, store: ResultsStore) -> Built:
             provenance=about["provenance"],
             outcomes=about["endpoints"],
             flows=about["flows"],
-            audits=_read(output / "cohort" / "audit.json"),
+            audits={
+                task: _audit_facts(audit)
+                for task, audit in _read(output / "cohort" / "audit.json").items()
+            },
             contact_sheet=output / "cohort" / "contact_sheet.png",
             environment=done["environment"].iloc[-1] if len(done) else {},
             backbones=_backbones(spec),
@@ -89,6 +92,28 @@ def _read(path: Path) -> Mapping[str, Any]:
             f"{path} cannot be read: do `prognobench run` on its folder again"
         ) from error
     return found
+
+
+def _audit_facts(audit: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of an audit the report shows; the participant flow has a table of its own."""
+    facts: dict[str, Any] = {"warnings": audit["warnings"], "images": audit["images"]}
+    facts["groups of duplicate images"] = len(audit["duplicates"])
+    facts["missing values"] = audit["missing"]
+    for endpoint, about in audit["endpoints"].items():
+        for column, groups in about["by"].items():
+            facts[f"{endpoint} by {column}"] = {
+                name: f"{group['events']} of {group['patients']} patients"
+                for name, group in groups.items()
+            }
+        for found in about["shortcuts"]:
+            told = found["reason"]
+            if found["auroc"] is not None:
+                told = (
+                    f"AUROC {found['auroc']:.2f} "
+                    f"(95 % interval {found['ci_low']:.2f} to {found['ci_high']:.2f})"
+                )
+            facts[f"{endpoint} from {found['column']} alone"] = told
+    return facts
 
 
 def _backbones(spec: BenchmarkSpec) -> pd.DataFrame:

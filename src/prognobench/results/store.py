@@ -155,6 +155,7 @@ class ResultsStore:
         with self._engine.connect() as connection:
             query = sql.select(RUNS).where(RUNS.c.in_plan).order_by(RUNS.c.position)
             table = pd.read_sql(query, connection)
+        table["reason"] = table["reason"].astype(object).where(table["reason"].notna(), None)
         for column in ("shots", "episode", "trainable_parameters"):
             table[column] = table[column].astype("Int64")
         for column in ("prior_logit_shift", "threshold", "train_seconds"):
