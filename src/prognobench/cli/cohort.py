@@ -35,7 +35,7 @@ def build(
     from omegaconf import OmegaConf
     from rich.console import Console
 
-    from prognobench.cli.tables import print_table
+    from prognobench.cli.tables import print_flow
     from prognobench.cohorts.load import load_cohort
     from prognobench.cohorts.manifest import write_manifest
     from prognobench.cohorts.task import participant_flow, select_task
@@ -48,7 +48,7 @@ def build(
     cohort = load_cohort(settings)
     write_manifest(cohort, output)
     console = Console()
-    _print_flow(console, print_table, participant_flow(cohort), f"{cohort.name}: all images")
+    print_flow(console, participant_flow(cohort), f"{cohort.name}: all images")
     for endpoint in cohort.endpoints:
         try:
             task = select_task(cohort, endpoint)
@@ -60,7 +60,7 @@ def build(
             f"{task.name}: what a benchmark uses by default (policy first), "
             f"{events} of {len(task.patients)} patients with the event"
         )
-        _print_flow(console, print_table, task.flow(), title)
+        print_flow(console, task.flow(), title)
     console.print(
         f"wrote {output} with {len(cohort.table)} images of "
         f"{cohort.table['patient_id'].nunique()} patients",
@@ -86,7 +86,7 @@ def audit(
 
     from rich.console import Console
 
-    from prognobench.cli.tables import print_table
+    from prognobench.cli.tables import print_flow
     from prognobench.cohorts.audit import audit as audit_task
     from prognobench.cohorts.manifest import read_manifest
     from prognobench.cohorts.task import select_task
@@ -105,7 +105,7 @@ def audit(
         return
     console = Console()
     for task in tasks:
-        _print_flow(console, print_table, task.flow(), task.name)
+        print_flow(console, task.flow(), task.name)
         for warning in audits[task.name]["warnings"]:
             console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
         for group in audits[task.name]["duplicates"]:
@@ -115,11 +115,3 @@ def audit(
                 markup=False,
                 soft_wrap=True,
             )
-
-
-def _print_flow(console: Any, print_table: Any, flow: Any, title: str) -> None:
-    rows = [
-        {"step": s.step, "images": s.images, "patients": s.patients, "why": s.reason} for s in flow
-    ]
-    print_table(console, rows, title)
-    console.print()

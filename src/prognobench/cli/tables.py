@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from prognobench.cohorts.task import FlowStep
 
 _WHOLE = ("name", "backbone", "strategy")
 """Columns that are never broken into lines."""
@@ -34,3 +37,18 @@ def print_table(console: Console, rows: Sequence[Mapping[str, Any]], title: str 
     for row in rows:
         table.add_row(*("" if row[key] is None else escape(str(row[key])) for key in filled))
     console.print(table)
+
+
+def print_flow(console: Console, flow: Sequence[FlowStep], title: str) -> None:
+    """Print a participant flow.
+
+    Args:
+        console: Where to print.
+        flow: Its lines, in order.
+        title: Shown above.
+    """
+    rows = [
+        {"step": s.step, "images": s.images, "patients": s.patients, "why": s.reason} for s in flow
+    ]
+    print_table(console, rows, title)
+    console.print()

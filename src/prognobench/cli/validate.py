@@ -13,7 +13,7 @@ def validate(spec: SpecArgument, overrides: OverridesArgument = None) -> None:
     from rich.console import Console
 
     from prognobench.backbones.backbone import load_backbone
-    from prognobench.cli.tables import print_table
+    from prognobench.cli.tables import print_flow
     from prognobench.execution.prepare import prepare
     from prognobench.spec import load_spec
 
@@ -23,11 +23,7 @@ def validate(spec: SpecArgument, overrides: OverridesArgument = None) -> None:
         load_backbone(backbone.entry())
     console = Console()
     for task in prepared.tasks:
-        rows = [
-            {"step": s.step, "images": s.images, "patients": s.patients, "why": s.reason}
-            for s in task.flow()
-        ]
-        print_table(console, rows, task.name)
+        print_flow(console, task.flow(), task.name)
         for warning in task.warnings:
             console.print(f"warning: {warning}", style="yellow", markup=False)
     console.print(f"valid: {len(prepared.runs)} runs", highlight=False)
