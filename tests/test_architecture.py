@@ -18,6 +18,7 @@ ROOMS = [
     "execution",
     "plan",
     "spec",
+    "regimes",
     "results",
     "evaluation",
     "training",

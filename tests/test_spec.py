@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from prognobench.errors import UserError
-from prognobench.spec import load_spec, parse_spec
+from prognobench.spec import Variant, load_spec, parse_spec
+from prognobench.training.recipe import Recipe
 
 BASE = {
     "name": "small",
@@ -49,14 +50,62 @@ def test_lists_of_strategy_options_are_expanded_into_labelled_candidates():
     spec = parse_spec(
         {**BASE, "strategies": [{"name": "lora", "r": [4, 8], "lora_alpha": 4}, "linear"]}, "spec"
     )
-    labels = [label for part in spec.strategies for label, _ in part.variants()]
+    labels = [variant.label for part in spec.strategies for variant in part.variants()]
     assert labels == ["lora r=4", "lora r=8", "linear"]
-    assert spec.strategies[0].variants()[1][1] == {"r": 8, "lora_alpha": 4}
+    assert spec.strategies[0].variants()[1].grid == ({"r": 8, "lora_alpha": 4},)
 
 
 def test_an_option_that_is_a_list_is_not_expanded():
     spec = parse_spec({**BASE, "strategies": [{"name": "linear", "C": [0.1, 1.0]}]}, "spec")
-    assert spec.strategies[0].variants() == [("linear", {"C": [0.1, 1.0]})]
+    assert spec.strategies[0].variants() == [Variant("linear", ({"C": [0.1, 1.0]},))]
+
+
+def test_learning_rates_are_a_grid_within_each_candidate():
+    lora = {"name": "lora", "lr": [1e-4, 1e-3], "r": [4, 8]}
+    spec = parse_spec({**BASE, "strategies": [lora, {"name": "full", "lr": 1e-4}]}, "spec")
+    first, second = spec.strategies[0].variants()
+    assert (first.label, second.label) == ("lora r=4", "lora r=8")
+    assert first.grid == ({"r": 4, "lr": 1e-4}, {"r": 4, "lr": 1e-3})
+    assert spec.strategies[1].variants() == [Variant("full", ({"lr": 1e-4},))]
+
+
+def test_the_papers_values_are_a_preset_that_the_file_precedes(tmp_path):
+    data = {
+        **BASE,
+        "strategies": ["linear", "full", {"name": "lora", "r": 2}],
+        "recipe": {"preset": "paper", "epochs": 7},
+    }
+    spec = parse_spec(data, "spec")
+    assert (spec.recipe.epochs, spec.recipe.patience, spec.recipe.schedule) == (7, 100, "plateau")
+    grids = {variant.label: variant.grid for part in spec.strategies for variant in part.variants()}
+    assert [one["lr"] for one in grids["linear"]] == [1e-2, 1e-3, 1e-4]
+    assert grids["full"] == ({"lr": 1e-5},)
+    assert grids["lora"] == ({"lr": 1e-4, "r": 2, "lora_alpha": 1, "lora_dropout": 0.1},)
+    path = tmp_path / "benchmark.yaml"
+    path.write_text(spec.as_yaml())
+    assert load_spec(path) == spec
+    assert parse_spec({**BASE, "recipe": "paper"}, "spec").recipe.epochs == 1000
+    path.write_text(parse_spec(BASE, "spec").as_yaml())
+    assert load_spec(path, ["recipe=paper"]).recipe.epochs == 1000
+
+
+def test_every_strategy_of_the_paper_has_its_values_in_the_preset():
+    """Names of options are those of the strategies: a preset that could not resolve is an error."""
+    six = ["full", "linear", "lora", "vera", "bitfit", "ia3"]
+    spec = parse_spec({**BASE, "strategies": six, "recipe": "paper"}, "spec")
+    for part in spec.strategies:
+        for kind in ("vit", "cnn"):
+            for given in part.variants()[0].grid:
+                assert part.strategy().resolve(given, kind).lr == given["lr"]
+
+
+def test_only_values_that_can_change_a_result_identify_a_recipe():
+    recipe = parse_spec(BASE, "spec").recipe
+    same = Recipe(**{**recipe.model_dump(), "preset": "paper"})
+    assert same.identity() == recipe.identity()
+    for key, value in {"schedule": "plateau", "imbalance": "none", "precision": "float32"}.items():
+        other = Recipe(**{**recipe.model_dump(), key: value})
+        assert other.identity() != recipe.identity(), key
 
 
 MISTAKES = [
@@ -77,6 +126,14 @@ MISTAKES = [
     ({"regimes": [{"name": "few_shot", "shot": [4]}]}, "did you mean 'shots'"),
     ({"regimes": [{"name": "full_data", "folds": 1}]}, "folds"),
     ({"evaluation": {"metric": "acc"}}, "unknown metric 'acc'"),
+    ({"recipe": "papers"}, "recipe.preset: input should be 'default' or 'paper'"),
+    ({"recipe": {"loss": "focal"}}, "recipe.loss: a solved linear probe"),
+    ({"recipe": {"imbalance": "smote"}}, "recipe.imbalance"),
+    ({"recipe": 3}, "recipe"),
+    ({"strategies": [{"name": "lora", "lr": [1e-3, 1e-3]}]}, "names a learning rate twice"),
+    ({"strategies": [{"name": "lora", "lr": []}]}, "lr of lora is empty"),
+    ({"strategies": [{"name": "full", "lr": [1e-3, -1.0]}]}, "lr of full"),
+    ({"strategies": [{"name": "linear", "lr": 0.1, "C": [1.0]}]}, "give C .* or lr"),
     ({"cohort": {"patients": 3}}, "name either a source or a manifest"),
     ({"cohort": {"source": "mhh", "policy": "last"}}, "cohort.policy"),
     ({"cohort": "mhh"}, "cohort"),

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from prognobench import regimes
 from prognobench.backbones.entry import BackboneEntry
 from prognobench.files import identity
+from prognobench.regimes import RegimeSpec
 from prognobench.results.records import RunState
-from prognobench.spec import BenchmarkSpec, FewShotSpec
-from prognobench.splits.cross_validation import full_data_splits
-from prognobench.splits.few_shot import few_shot_splits
+from prognobench.spec import BenchmarkSpec
 from prognobench.splits.split import Split
+from prognobench.strategies.linear import LinearOptions
 from prognobench.strategies.strategy import Strategy, StrategyOptions
 from prognobench.training.recipe import Recipe
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Raised when a change of the code changes results: runs done before are then done anew."""
 
 
@@ -29,12 +31,15 @@ class PlannedTask:
         endpoint: Name of the endpoint.
         identity: Hash of everything in the task that can change a result.
         targets: Target (0 or 1) of every patient.
+        columns: What is known of every patient besides, by column and patient: ``site``, and the
+            columns that regimes divide by; empty where it is not known.
     """
 
     dataset: str
     endpoint: str
     identity: str
     targets: Mapping[str, int]
+    columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -85,38 +90,68 @@ class Run:
             "strategy": self.strategy,
             "regime": self.split.regime,
             "shots": self.split.shots,
+            "level": self.split.level,
             "split": self.split.name,
             "fold": self.split.fold,
             "repeat": self.split.repeat,
             "episode": self.split.episode,
             "seed": self.seed,
+            "lr": getattr(self.options, "lr", None),
             "state": self.state,
             "reason": self.reason,
         }
 
 
-def make_splits(spec: BenchmarkSpec, task: PlannedTask) -> list[Split]:
-    """Return every split that the spec's regimes ask of a task.
+def make_splits(asked: Sequence[RegimeSpec], task: PlannedTask) -> list[Split]:
+    """Return every split that regimes ask of a task.
 
     Raises:
         UserError: When the task has too few patients of a class for them.
     """
-    targets = dict(task.targets)
-    splits = []
-    for regime in spec.regimes:
-        if isinstance(regime, FewShotSpec):
-            splits += few_shot_splits(
-                targets, regime.shots, regime.episodes, regime.folds, regime.split_seed
-            )
-        else:
-            splits += full_data_splits(
-                targets,
-                regime.folds,
-                regime.repeats,
-                regime.validation_fraction,
-                regime.split_seed,
-            )
-    return splits
+    return [
+        split
+        for regime in asked
+        for split in regimes.make_splits(regime, task.targets, task.columns)
+    ]
+
+
+_Tried = tuple[StrategyOptions, str]
+"""Options with one learning rate, and the hash of the candidate that they make."""
+
+
+def _fixed(grid: Sequence[_Tried]) -> _Tried:
+    """Return what is tried of a learning-rate grid where there is no validation part.
+
+    It is the middle one (of an even number the smaller), fixed before any data are seen: a
+    choice among a few shots would be made on noise, or on the patients it is trained on.
+    """
+    ordered = sorted(grid, key=lambda tried: getattr(tried[0], "lr", None) or 0.0)
+    return ordered[(len(ordered) - 1) // 2]
+
+
+def search_note(spec: BenchmarkSpec) -> str | None:
+    """Say how many settings each strategy may choose from, where the numbers differ.
+
+    Settings are learning rates, and the penalties of a solved linear probe. Where no regime has
+    a validation part nothing is chosen, and there is nothing to say.
+    """
+    asked = [regime for group in spec.groups for regime in group.regimes]
+    if all(isinstance(regime, regimes.FewShotSpec) for regime in asked):
+        return None
+    budgets: dict[int, list[str]] = {}
+    for part in spec.strategies:
+        for variant in part.variants():
+            options = part.strategy().resolve(variant.grid[0], "vit")
+            size = len(variant.grid)
+            if isinstance(options, LinearOptions) and options.lr is None:
+                size = len(options.C)
+            budgets.setdefault(size, []).append(variant.label)
+    if len(budgets) == 1:
+        return None
+    listed = "; ".join(
+        f"{size} for {', '.join(labels)}" for size, labels in sorted(budgets.items(), reverse=True)
+    )
+    return f"The strategies chose among different numbers of settings on validation data: {listed}."
 
 
 def expand(
@@ -127,13 +162,14 @@ def expand(
 ) -> list[Run]:
     """Return all runs of a benchmark, those that share a backbone and a strategy side by side.
 
+    Each learning rate of a grid is a run of its own where the split has a validation part.
+
     Args:
         spec: The benchmark.
         tasks: Its tasks.
         splits: The splits of each task, by the task's name.
         preprocessing: How images become pixels, as plain data; part of every run's identity.
     """
-    recipe = spec.recipe.resolve()
     split_hashes = {
         (name, split.name): split.identity() for name, own in splits.items() for split in own
     }
@@ -142,18 +178,20 @@ def expand(
         entry = backbone.entry()
         for part in spec.strategies:
             method = part.strategy()
-            unsuitable = method.unsuitable(entry)
-            for label, given in part.variants():
-                options = method.resolve(given, entry.kind)
-                shared = {
-                    "protocol": PROTOCOL_VERSION,
-                    "preprocessing": dict(preprocessing),
-                    "backbone": entry.identity(),
-                    "strategy": method.name,
-                    "options": options.model_dump(mode="json"),
-                    "recipe": recipe.identity(),
-                }
-                candidate = identity(shared, 64)
+            for variant in part.variants():
+                grid = []
+                for given in variant.grid:
+                    options = method.resolve(given, entry.kind)
+                    shared = {
+                        "protocol": PROTOCOL_VERSION,
+                        "preprocessing": dict(preprocessing),
+                        "backbone": entry.identity(),
+                        "strategy": method.name,
+                        "options": options.model_dump(mode="json"),
+                        "recipe": spec.recipe.identity(),
+                    }
+                    grid.append((options, identity(shared, 64)))
+                unsuitable = method.unsuitable(entry, grid[0][0])
                 for task in tasks:
                     for split in splits[task.name]:
                         state, reason = RunState.PENDING, unsuitable
@@ -161,7 +199,9 @@ def expand(
                             state = RunState.NOT_APPLICABLE
                         elif split.infeasible:
                             state, reason = RunState.NOT_FEASIBLE, split.infeasible
-                        for seed in spec.seeds:
+                        searched = state == RunState.PENDING and "val" in split.parts.values()
+                        tried = grid if searched else [_fixed(grid)]
+                        for seed, (options, candidate) in itertools.product(spec.seeds, tried):
                             own = {
                                 "candidate": candidate,
                                 "task": task.identity,
@@ -176,12 +216,12 @@ def expand(
                                     task=task,
                                     backbone=backbone.label,
                                     entry=entry,
-                                    strategy=label,
+                                    strategy=variant.label,
                                     method=method,
                                     options=options,
                                     split=split,
                                     seed=seed,
-                                    recipe=recipe,
+                                    recipe=spec.recipe,
                                     state=state,
                                     reason=reason,
                                 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_origin
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 import yaml
 from omegaconf import OmegaConf
@@ -14,52 +16,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from prognobench.backbones.catalog import get_entry
 from prognobench.backbones.entry import BackboneEntry
+from prognobench.cohorts.load import CohortSpec
 from prognobench.errors import UserError, nearest
-from prognobench.evaluation.metrics import METRICS
-from prognobench.strategies.strategy import Strategy, get_strategy
+from prognobench.evaluation.metrics import get_headline
+from prognobench.regimes import REGIMES, FullDataSpec, RegimeSpec, regime_label
+from prognobench.strategies.strategy import PEFT_PREFIX, Strategy, get_strategy
+from prognobench.training.presets import fill_in
 from prognobench.training.recipe import Recipe
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class CohortSpec(BaseModel):
-    """Which cohort: a source with its options, or a manifest.
-
-    Attributes:
-        source: Name of a cohort source; further keys are its options.
-        manifest: A table that ``prognobench cohort build`` wrote, or one of the same form.
-        name: Name of the cohort in results; the source's or manifest's own by default.
-        root: Folder of the images, where it is not the source's or the manifest's own.
-        policy: Which images of a patient are used. ``first``: the frontal image closest to
-            admission on or before the outcome; ``all_before_outcome``: every frontal image on or
-            before it; ``all``: every frontal image, those taken after the outcome too.
-    """
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    source: str | None = None
-    manifest: Path | None = None
-    name: str | None = None
-    root: Path | None = None
-    policy: Literal["first", "all_before_outcome", "all"] = "first"
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> CohortSpec:
-        if (self.source is None) == (self.manifest is None):
-            raise ValueError("name either a source or a manifest")
-        if self.manifest is not None and self.model_extra:
-            known = [*type(self).model_fields]
-            key = next(iter(self.model_extra))
-            raise ValueError(f"unknown key '{key}': {nearest(key, known)}")
-        return self
-
-    def settings(self) -> dict[str, Any]:
-        """Return the source or manifest with its options, as a cohort is loaded by them."""
-        own = {"source": self.source, "manifest": self.manifest, "root": self.root}
-        given = {key: value for key, value in own.items() if value is not None}
-        return {**given, **(self.model_extra or {})}
 
 
 class BackboneSpec(_Part):
@@ -85,62 +52,6 @@ class BackboneSpec(_Part):
         return self.name if size == native else f"{self.name} {size}px"
 
 
-class FullDataSpec(_Part):
-    """The regime ``full_data``: cross-validation with an inner validation part.
-
-    Attributes:
-        folds: Number of test folds.
-        repeats: How often the whole cross-validation is repeated with another division.
-        validation_fraction: Share of the patients outside the test fold that validate.
-        split_seed: Seed of the divisions.
-    """
-
-    name: Literal["full_data"] = "full_data"
-    folds: int = Field(default=5, ge=2)
-    repeats: int = Field(default=1, ge=1)
-    validation_fraction: float = Field(default=0.2, gt=0, lt=1)
-    split_seed: int = 0
-
-
-class FewShotSpec(_Part):
-    """The regime ``few_shot``: K training patients a class, tested on whole test folds.
-
-    Attributes:
-        shots: Values of K.
-        episodes: Number of draws for each K.
-        folds: Number of test folds; episode e is tested on fold ``e mod folds``.
-        split_seed: Seed of the division and the draws.
-    """
-
-    name: Literal["few_shot"] = "few_shot"
-    shots: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(1, 2, 4, 8, 16), min_length=1)
-    episodes: int = Field(default=20, ge=1)
-    folds: int = Field(default=5, ge=2)
-    split_seed: int = 0
-
-
-RegimeSpec = Annotated[FullDataSpec | FewShotSpec, Field(discriminator="name")]
-
-
-class RecipeSpec(_Part):
-    """How training goes; see :class:`prognobench.training.recipe.Recipe` for each key."""
-
-    epochs: int = Field(default=50, ge=1)
-    few_shot_steps: int = Field(default=500, ge=1)
-    batch_size: int = Field(default=32, ge=2)
-    head_lr: float = Field(default=1e-3, gt=0)
-    warmup: float = Field(default=0.1, ge=0, lt=1)
-    patience: int = Field(default=10, ge=1)
-    gradient_clip: float = Field(default=1.0, gt=0)
-    class_weighting: Literal["balanced", "none"] = "balanced"
-    augmentation: Literal["chest", "none"] = "chest"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-
-    def resolve(self) -> Recipe:
-        """Return the recipe as the engine takes it."""
-        return Recipe(**self.model_dump())
-
-
 class EvaluationSpec(_Part):
     """How results are summed up; changing it costs no training.
 
@@ -157,33 +68,61 @@ class EvaluationSpec(_Part):
     @field_validator("metric")
     @classmethod
     def _known_metric(cls, value: str) -> str:
-        if value not in METRICS:
-            raise ValueError(f"unknown metric '{value}': {nearest(value, METRICS)}")
-        return value
+        try:
+            return get_headline(value).name
+        except UserError as error:
+            raise ValueError(str(error)) from error
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A candidate that a spec asks for.
+
+    Attributes:
+        label: Its name in results.
+        grid: Its options, once for each learning rate to choose from.
+    """
+
+    label: str
+    grid: tuple[dict[str, Any], ...]
 
 
 class StrategySpec(BaseModel):
     """A strategy with the options the spec gives; a list of values asks for each of them.
 
     Attributes:
-        name: Name of the strategy.
+        name: Name of the strategy. ``peft: DORA`` in its place is peft's method DORA.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str
 
+    @model_validator(mode="before")
+    @classmethod
+    def _method_of_peft(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and "peft" in data and "name" not in data:
+            others = {key: value for key, value in data.items() if key != "peft"}
+            return {"name": f"{PEFT_PREFIX}{str(data['peft']).upper()}", **others}
+        return data
+
     def strategy(self) -> Strategy:
         """Return the strategy of that name."""
         return get_strategy(self.name)
 
-    def variants(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return label and options of each candidate: lists are expanded, all with all.
+    def variants(self) -> list[Variant]:
+        """Return the candidates that are asked for: lists are expanded, all with all.
 
-        An option that is itself a list (``C`` of ``linear``) is not expanded. The label names the
-        options that were expanded, such as ``lora r=8``.
+        Learning rates (``lr``) make no candidates: they are a grid, of which each candidate
+        takes on each split the one that validates best. An option that is itself a list (``C``
+        of ``linear``) is not expanded. The label names the options that were expanded, such as
+        ``lora r=8``.
         """
         given = dict(self.model_extra or {})
+        rates = given.pop("lr", None)
+        grid = [{"lr": lr} for lr in rates] if isinstance(rates, list) else [{"lr": rates}]
+        if rates is None:
+            grid = [{}]
         fields = self.strategy().options.model_fields
         asked = {
             key: value
@@ -194,17 +133,30 @@ class StrategySpec(BaseModel):
         for values in itertools.product(*asked.values()):
             chosen = dict(zip(asked, values, strict=True))
             label = " ".join([self.name, *(f"{key}={value}" for key, value in chosen.items())])
-            made.append((label, {**given, **chosen}))
+            made.append(Variant(label, tuple({**given, **chosen, **rate} for rate in grid)))
         return made
+
+    def is_solved(self) -> bool:
+        """Return whether it is a linear probe that is solved for and not trained."""
+        return self.name == "linear" and (self.model_extra or {}).get("lr") is None
 
     def check(self) -> None:
         """Raise :class:`UserError` when an option is unknown or out of range."""
         strategy = self.strategy()
-        for _, options in self.variants():
+        rates = (self.model_extra or {}).get("lr")
+        if isinstance(rates, list) and len({*map(repr, rates)}) < max(1, len(rates)):
+            raise UserError(
+                f"strategies: lr of {self.name} is empty or names a learning rate twice: "
+                "name different ones"
+            )
+        for options in [one for variant in self.variants() for one in variant.grid]:
             try:
                 strategy.resolve(options, "vit")
             except ValidationError as error:
                 first = error.errors()[0]
+                if first["type"] == "value_error":
+                    cause = first["ctx"]["error"]
+                    raise UserError(f"strategies: {self.name}: {cause}") from error
                 key = str(first["loc"][0])
                 if first["type"] == "extra_forbidden":
                     known = nearest(key, strategy.options.model_fields)
@@ -218,7 +170,36 @@ class StrategySpec(BaseModel):
 
 
 def _takes_list(annotation: Any) -> bool:
-    return get_origin(annotation) in (tuple, list)
+    if get_origin(annotation) in (tuple, list):
+        return True
+    return get_origin(annotation) in (Union, UnionType) and any(
+        map(_takes_list, get_args(annotation))
+    )
+
+
+class TaskSpec(_Part):
+    """Tasks on one cohort, where a benchmark has several cohorts.
+
+    Attributes:
+        cohort: The cohort.
+        endpoints: Binary outcomes to predict.
+        regimes: The regimes of these tasks; those of the benchmark by default.
+    """
+
+    cohort: CohortSpec
+    endpoints: tuple[str, ...] = Field(min_length=1)
+    regimes: tuple[RegimeSpec, ...] = ()
+
+    @field_validator("regimes", mode="before")
+    @classmethod
+    def _names_become_mappings(cls, value: Any) -> Any:
+        return _as_mappings(value)
+
+
+def _as_mappings(value: Any) -> Any:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return value
+    return [{"name": item} if isinstance(item, str) else item for item in value]
 
 
 class BenchmarkSpec(_Part):
@@ -228,43 +209,73 @@ class BenchmarkSpec(_Part):
         name: Its name, shown in the report.
         cohort: The cohort.
         endpoints: Binary outcomes to predict.
+        tasks: Instead of these two, the tasks of several cohorts.
         backbones: Backbones, by name or with options.
         strategies: Strategies, by name or with options.
         regimes: How much data, of what balance.
         seeds: Seeds of training; splits do not depend on them.
         recipe: How training goes.
         evaluation: How results are summed up.
+        save_models: Whether what each run trained is kept, in ``models/<run>`` of the output
+            folder; no part of a run's identity.
     """
 
     name: str = Field(min_length=1)
-    cohort: CohortSpec
-    endpoints: tuple[str, ...] = Field(min_length=1)
+    cohort: CohortSpec | None = None
+    endpoints: tuple[str, ...] = ()
+    tasks: tuple[TaskSpec, ...] = ()
     backbones: tuple[BackboneSpec, ...] = Field(min_length=1)
     strategies: tuple[StrategySpec, ...] = Field(min_length=1)
     regimes: tuple[RegimeSpec, ...] = Field(default=(FullDataSpec(),), min_length=1)
     seeds: tuple[int, ...] = Field(default=(42,), min_length=1)
-    recipe: RecipeSpec = RecipeSpec()
+    recipe: Recipe = Recipe()
     evaluation: EvaluationSpec = EvaluationSpec()
+    save_models: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, data: Any) -> Any:
+        return fill_in(data)
 
     @field_validator("backbones", "strategies", "regimes", mode="before")
     @classmethod
     def _names_become_mappings(cls, value: Any) -> Any:
-        if not isinstance(value, Sequence) or isinstance(value, str):
-            return value
-        return [{"name": item} if isinstance(item, str) else item for item in value]
+        return _as_mappings(value)
+
+    @property
+    def groups(self) -> tuple[TaskSpec, ...]:
+        """The tasks of each cohort, with their regimes."""
+        if self.cohort is not None:
+            return (TaskSpec(cohort=self.cohort, endpoints=self.endpoints, regimes=self.regimes),)
+        return tuple(
+            own if own.regimes else own.model_copy(update={"regimes": self.regimes})
+            for own in self.tasks
+        )
+
+    @model_validator(mode="after")
+    def _one_way_to_name_tasks(self) -> BenchmarkSpec:
+        if self.tasks and (self.cohort is not None or self.endpoints):
+            raise ValueError("give either cohort and endpoints, or tasks")
+        if not self.tasks and (self.cohort is None or not self.endpoints):
+            missing = "cohort" if self.cohort is None else "endpoints"
+            raise ValueError(f"the key '{missing}' is missing")
+        return self
 
     @model_validator(mode="after")
     def _no_repetitions(self) -> BenchmarkSpec:
-        regimes = [regime.name for regime in self.regimes]
-        labels = [label for part in self.strategies for label, _ in part.variants()]
+        labels = [variant.label for part in self.strategies for variant in part.variants()]
         named: dict[str, list[Any]] = {
             "endpoints": list(self.endpoints),
+            "tasks": [own.cohort.model_dump_json() for own in self.tasks],
             "backbones": [backbone.label for backbone in self.backbones],
             "strategies": labels,
-            "regimes": regimes,
             "seeds": list(self.seeds),
         }
-        for key, values in named.items():
+        checked = [*named.items()]
+        for group in self.groups:
+            checked.append(("endpoints", list(group.endpoints)))
+            checked.append(("regimes", [regime_label(regime) for regime in group.regimes]))
+        for key, values in checked:
             twice = next((value for value in values if values.count(value) > 1), None)
             if twice is not None:
                 hint = " (variants of one strategy: give lists, such as r: [4, 8])"
@@ -273,6 +284,11 @@ class BenchmarkSpec(_Part):
                 )
         for part in self.strategies:
             part.check()
+            if self.recipe.loss != "cross_entropy" and part.is_solved():
+                raise ValueError(
+                    f"recipe.loss: a solved linear probe cannot minimise the {self.recipe.loss} "
+                    "loss: give linear an lr, which has it trained"
+                )
         for backbone in self.backbones:
             backbone.entry()
         return self
@@ -342,7 +358,8 @@ def _describe(error: ValidationError) -> str:
     """Return one sentence on the first thing that pydantic found wrong."""
     first = error.errors()[0]
     # pydantic puts the name of the regime into the place, where the file has none.
-    steps = [str(step) for step in first["loc"] if step not in _REGIMES]
+    in_regime = first["loc"][:1] == ("regimes",)
+    steps = [str(step) for step in first["loc"] if not (in_regime and step in REGIMES)]
     place = ".".join(steps)
     match first["type"]:
         case "extra_forbidden":
@@ -350,20 +367,18 @@ def _describe(error: ValidationError) -> str:
         case "missing":
             return f"the key '{place}' is missing"
         case "union_tag_invalid" | "union_tag_not_found":
-            return f"{place}: unknown regime, known are {', '.join(sorted(map(str, _REGIMES)))}"
+            return f"{place}: unknown regime, known are {', '.join(sorted(map(str, REGIMES)))}"
         case "value_error":
             return ": ".join(filter(None, [place, str(first["ctx"]["error"])]))
     message = first["msg"]
     return f"{place}: {message[0].lower()}{message[1:]}, got {first['input']!r}"
 
 
-_REGIMES: dict[int | str, type[BaseModel]] = {"full_data": FullDataSpec, "few_shot": FewShotSpec}
-
 _PARTS: dict[int | str, type[BaseModel]] = {
     "backbones": BackboneSpec,
-    "recipe": RecipeSpec,
+    "recipe": Recipe,
     "evaluation": EvaluationSpec,
-    **_REGIMES,
+    **REGIMES,
 }
 
 

@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 
 from prognobench.backbones import catalog
 from prognobench.backbones.backbone import create_network, load_backbone
-from prognobench.backbones.entry import ROLES, Weights
+from prognobench.backbones.entry import ROLES, LocalFile, Weights
+from prognobench.backbones.fetch import locate
 from prognobench.backbones.weights import read_weights
 from prognobench.errors import UserError
 from prognobench.files import file_digest
@@ -78,7 +79,7 @@ def test_every_role_names_modules_with_weights(entry):
 
 def own(entry, path):
     """Return the entry with another file of weights, its digest as it is."""
-    weights = Weights(lambda: path, file_digest(path), "a test", entry.weights.convert)
+    weights = Weights(LocalFile(path), "a test", file_digest(path), entry.weights.convert)
     return dataclasses.replace(entry, weights=weights)
 
 
@@ -100,11 +101,11 @@ def test_a_checkpoint_that_does_not_fit_is_refused_with_its_keys(entry, tmp_path
 
 
 def test_one_changed_byte_is_found_by_the_digest(entry, tmp_path):
-    data = bytearray(entry.weights.locate().read_bytes())
+    data = bytearray(locate(entry).read_bytes())
     data[-1] ^= 1
-    path = tmp_path / entry.weights.locate().name
+    path = tmp_path / locate(entry).name
     path.write_bytes(data)
-    weights = dataclasses.replace(entry.weights, locate=lambda: path)
+    weights = dataclasses.replace(entry.weights, file=LocalFile(path))
     with pytest.raises(UserError, match="SHA-256"):
         load_backbone(dataclasses.replace(entry, weights=weights))
 

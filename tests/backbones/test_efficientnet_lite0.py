@@ -13,6 +13,7 @@ from skimage import data
 
 from prognobench.backbones import catalog
 from prognobench.backbones.backbone import load_backbone
+from prognobench.backbones.fetch import locate
 from prognobench.backbones.weights import read_weights
 
 ENTRY = catalog.get_entry("efficientnet_lite0")
@@ -32,7 +33,7 @@ def photograph(name: str) -> torch.Tensor:
 
 def classifier() -> torch.nn.Linear:
     network = timm.create_model(ENTRY.architecture, num_classes=1000)
-    network.load_state_dict(ENTRY.weights.convert(read_weights(ENTRY.weights.locate())))
+    network.load_state_dict(ENTRY.weights.convert(read_weights(locate(ENTRY))))
     return network.classifier
 
 
@@ -48,7 +49,7 @@ def test_photographs_get_their_imagenet_class(name):
 def test_features_equal_those_of_the_library_the_weights_were_made_for():
     oracle_module = pytest.importorskip("efficientnet_lite_pytorch")
     oracle = oracle_module.EfficientNet.from_name("efficientnet-lite0").eval()
-    state = read_weights(ENTRY.weights.locate())
+    state = read_weights(locate(ENTRY))
     oracle.load_state_dict(state)
     images = torch.cat([photograph(name) for name in PHOTOGRAPHS])
     pixels = (images.float() / 255 - 0.5) / 0.5

@@ -30,7 +30,7 @@ def naive_interval(stored):
     ).T
     equal = np.full(len(target), 1 / len(target))
     weights = np.random.default_rng(0).multinomial(len(target), equal, size=200).astype(float)
-    values = METRICS["mcc"](Sample(target.astype(int), score, score, 0.5, weights))
+    values = METRICS["mcc"](Sample(target.astype(int), score, score, {"fixed": 0.5}, weights))
     return np.quantile(values, [0.025, 0.975])
 
 

@@ -1,3 +1,4 @@
+import itertools
 import warnings
 
 import numpy as np
@@ -5,10 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.optimize import brentq
+from scipy.special import expit, logit
 from sklearn import metrics as sk
+from statsmodels import api as statsmodels
 
 from prognobench.errors import UserError
-from prognobench.evaluation.metrics import HEADLINE, MAIN_METRICS, METRICS, Need, get_metric
+from prognobench.evaluation.metric import Need
+from prognobench.evaluation.metrics import HEADLINE, MAIN_METRICS, METRICS, get_headline, get_metric
 from prognobench.evaluation.patients import PatientPredictions
 from prognobench.evaluation.sample import Sample
 
@@ -27,14 +32,67 @@ ORACLES = {
     "brier": lambda y, p, c, t, w: sk.brier_score_loss(y, c, sample_weight=w),
     "brier_raw": lambda y, p, c, t, w: sk.brier_score_loss(y, p, sample_weight=w),
     "log_loss": lambda y, p, c, t, w: sk.log_loss(y, c, sample_weight=w, labels=[0, 1]),
+    "calibration_slope": lambda y, p, c, t, w: slope(y, c, w),
+    "calibration_slope_raw": lambda y, p, c, t, w: slope(y, p, w),
+    "calibration_intercept": lambda y, p, c, t, w: intercept(y, c, w),
+    "calibration_intercept_raw": lambda y, p, c, t, w: intercept(y, p, w),
+    "ece": lambda y, p, c, t, w: calibration_error(y, c, w),
+    "ece_raw": lambda y, p, c, t, w: calibration_error(y, p, w),
+    "net_benefit_10": lambda y, p, c, t, w: benefit(y, c, w, 0.1),
+    "net_benefit_20": lambda y, p, c, t, w: benefit(y, c, w, 0.2),
+    "net_benefit_30": lambda y, p, c, t, w: benefit(y, c, w, 0.3),
 }
+for base in ("mcc", "balanced_accuracy", "f1", "sensitivity", "specificity", "ppv", "npv"):
+    ORACLES[f"{base}_validated"] = ORACLES[base]
+    ORACLES[f"{base}_at_sensitivity_90"] = ORACLES[base]
+
+
+def logits(probability):
+    edge = np.finfo(float).eps
+    return logit(np.clip(probability, edge, 1 - edge))
+
+
+def slope(target, probability, weights):
+    design = statsmodels.add_constant(logits(probability), has_constant="add")
+    family = statsmodels.families.Binomial()
+    return statsmodels.GLM(target, design, family, freq_weights=weights).fit(tol=1e-14).params[1]
+
+
+def intercept(target, probability, weights):
+    ones, family = np.ones(len(target)), statsmodels.families.Binomial()
+    offset = logits(probability)
+    model = statsmodels.GLM(target, ones, family, offset=offset, freq_weights=weights)
+    # From where the answer is: statsmodels' own start diverges for probabilities of 0 and 1.
+    start = brentq(lambda a: np.sum(weights * (target - expit(offset + a))), -80, 80)
+    return model.fit(start_params=[start], tol=1e-14).params[0]
+
+
+def calibration_error(target, probability, weights):
+    total = 0.0
+    for lower in range(10):
+        inside = (probability >= lower / 10) & (probability < (lower + 1) / 10)
+        if lower == 9:
+            inside |= probability == 1.0
+        if weights[inside].sum():
+            gap = np.average(target[inside], weights=weights[inside]) - np.average(
+                probability[inside], weights=weights[inside]
+            )
+            total += weights[inside].sum() * abs(gap)
+    return total / weights.sum()
+
+
+def benefit(target, probability, weights, risk):
+    called = probability >= risk
+    true = np.sum(weights[called & (target == 1)])
+    false = np.sum(weights[called & (target == 0)])
+    return (true - false * risk / (1 - risk)) / weights.sum()
 
 
 def sample(target, probability, corrected=None, threshold=0.5, weights=None):
     probability = np.asarray(probability, dtype=float)
     corrected = probability if corrected is None else np.asarray(corrected, dtype=float)
     weights = np.ones((1, len(probability))) if weights is None else np.asarray(weights, float)
-    return Sample(np.asarray(target), probability, corrected, threshold, weights)
+    return Sample(np.asarray(target), probability, corrected, {"fixed": threshold}, weights)
 
 
 @st.composite
@@ -47,29 +105,40 @@ def samples(draw):
     corrected = draw(hnp.arrays(float, size, elements=grid))
     weights = draw(hnp.arrays(float, (3, size), elements=st.integers(0, 3).map(float)))
     threshold = draw(st.sampled_from([0.0, 0.1, 0.5, 0.7]))
-    return Sample(target, probability, corrected, threshold, weights)
+    thresholds = {"fixed": threshold, "validated": 0.25, "sensitive": 0.1}
+    return Sample(target, probability, corrected, thresholds, weights)
+
+
+def overlap(score, event):
+    if event.all() or not event.any():
+        return False
+    return score[event].min() < score[~event].max() and score[event].max() > score[~event].min()
 
 
 def oracle(name, sample, weights):
     """The value that scikit-learn gives, or None where a metric is undefined."""
     kept = weights > 0
     target = sample.target[kept]
-    called = sample.predicted[kept]
+    point = METRICS[name].operating_point
+    called = sample.called(point)[kept]
+    score = sample.probability[kept]
+    event = target == 1
     there = {
         Need.BOTH_CLASSES: len(set(target)) == 2,
         Need.EVENT: target.any(),
         Need.NO_EVENT: not target.all(),
         Need.CALLED_POSITIVE: called.any(),
         Need.CALLED_NEGATIVE: not called.all(),
+        Need.OVERLAP: overlap(score, event),
+        Need.OVERLAP_CORRECTED: overlap(sample.corrected[kept], event),
     }
     if not kept.any() or not all(there[need] for need in METRICS[name].needs):
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return ORACLES[name](
-            target, sample.probability[kept], sample.corrected[kept], sample.threshold,
-            weights[kept],
-        )  # fmt: skip
+            target, score, sample.corrected[kept], sample.threshold_at(point), weights[kept]
+        )
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -79,12 +148,16 @@ def test_every_weighting_agrees_with_scikit_learn_and_is_undefined_exactly_where
     metric = METRICS[name]
     for value, weights in zip(metric(sample), sample.weights, strict=True):
         expected = oracle(name, sample, weights)
+        used = sample.probability if name.endswith("_raw") else sample.corrected
         if expected is None:
             assert np.isnan(value)
+        elif name.startswith("calibration_") and not 0 < used.min() <= used.max() < 1:
+            # Logits of 36 leave no oracle 9 digits: the value is there, and no more is asked.
+            assert not np.isinf(value)
         else:
             assert value == pytest.approx(expected, abs=1e-9)
             assert metric.lowest <= value <= metric.highest
-    point = Sample.of(_as_patients(sample), sample.threshold)
+    point = Sample.of(_as_patients(sample), sample.thresholds)
     assert np.isnan(metric(point)[0]) == (metric.undefined_reason(point) is not None)
 
 
@@ -106,7 +179,7 @@ def test_a_multiplicity_is_the_same_as_a_repeated_patient(sample):
         np.repeat(sample.target, times),
         np.repeat(sample.probability, times),
         np.repeat(sample.corrected, times),
-        sample.threshold,
+        sample.thresholds,
         np.ones((1, times.sum())),
     )
     for metric in METRICS.values():
@@ -117,7 +190,7 @@ def test_a_multiplicity_is_the_same_as_a_repeated_patient(sample):
 @given(sample=samples())
 def test_a_ranking_does_not_change_with_the_scale_of_the_scores(sample):
     stretched = Sample(
-        sample.target, sample.probability**3 / 2, sample.corrected, 0.5, sample.weights
+        sample.target, sample.probability**3 / 2, sample.corrected, {"fixed": 0.5}, sample.weights
     )
     for name in ("auroc", "pr_auc"):
         np.testing.assert_allclose(METRICS[name](sample), METRICS[name](stretched), atol=1e-12)
@@ -155,11 +228,13 @@ def test_chance_levels_are_what_noise_gives():
     target = (np.arange(20000) < 4000).astype(int)
     noise = sample(target, random.permutation(20000) / 20000)
     for name in ("mcc", "pr_auc", "auroc", "balanced_accuracy", "ppv", "npv"):
-        assert METRICS[name](noise)[0] == pytest.approx(METRICS[name].chance(0.2), abs=0.02)
+        assert METRICS[name](noise)[0] == pytest.approx(METRICS[name].chance(20000, 4000), abs=0.02)
     ignorant = sample(target, np.full(20000, 0.2))
     for name in ("brier", "brier_raw", "log_loss"):
-        assert METRICS[name](ignorant)[0] == pytest.approx(METRICS[name].chance(0.2), abs=1e-12)
-    assert METRICS["log_loss"].chance(0.0) == 0.0
+        assert METRICS[name](ignorant)[0] == pytest.approx(
+            METRICS[name].chance(20000, 4000), abs=1e-12
+        )
+    assert METRICS["log_loss"].chance(10, 0) == 0.0
 
 
 def test_the_registry_is_consistent():
@@ -170,3 +245,33 @@ def test_the_registry_is_consistent():
         assert metric.description.endswith(".") and metric.source
     with pytest.raises(UserError, match="did you mean 'auroc'"):
         get_metric("auroch")
+
+
+def test_chance_of_the_average_precision_is_the_mean_over_all_rankings():
+    for patients, events in ((5, 1), (6, 2), (7, 3), (4, 4)):
+        values = []
+        for members in itertools.combinations(range(patients), events):
+            target = np.isin(np.arange(patients), members).astype(int)
+            values.append(sk.average_precision_score(target, -np.arange(patients)))
+        chance = METRICS["pr_auc"].chance(patients, events)
+        assert chance == pytest.approx(np.mean(values), abs=1e-12)
+
+
+def test_calibration_sees_what_was_done_to_the_probabilities():
+    random = np.random.default_rng(0)
+    linear = random.normal(-1, 1.2, size=40000)
+    target = (random.uniform(size=len(linear)) < expit(linear)).astype(int)
+    honest = sample(target, expit(linear))
+    assert METRICS["calibration_slope"](honest)[0] == pytest.approx(1, abs=0.05)
+    assert METRICS["calibration_intercept"](honest)[0] == pytest.approx(0, abs=0.05)
+    assert METRICS["ece"](honest)[0] < 0.01
+    extreme = sample(target, expit(2 * linear + 1.5))
+    assert METRICS["calibration_slope"](extreme)[0] == pytest.approx(0.5, abs=0.03)
+    assert METRICS["calibration_intercept"](extreme)[0] < -0.5
+    assert METRICS["ece"](extreme)[0] > 0.1
+    assert METRICS["net_benefit_20"](honest)[0] > METRICS["net_benefit_20"](extreme)[0]
+
+
+def test_nothing_is_ranked_by_a_metric_without_a_direction():
+    with pytest.raises(UserError, match="neither more nor less is better"):
+        get_headline("calibration_slope")

@@ -45,12 +45,12 @@ def test_results_are_one_row_a_run_and_metric(two):
 def test_runs_without_predictions_have_empty_values_and_their_reason():
     runs = runs_table(
         [
-            {"run": "a", "state": "failed", "reason": "out of memory"},
-            {"run": "b", "state": "not_applicable", "reason": "VeRA needs linear layers"},
-            {"run": "c", "state": "not_feasible"},
-            {"run": "d", "state": "pending"},
-            {"run": "e"},
-            {"run": "f"},
+            {"run": "a", "split": "a", "state": "failed", "reason": "out of memory"},
+            {"run": "b", "split": "b", "state": "not_applicable", "reason": "VeRA needs it"},
+            {"run": "c", "split": "c", "state": "not_feasible"},
+            {"run": "d", "split": "d", "state": "pending"},
+            {"run": "e", "split": "e"},
+            {"run": "f", "split": "f"},
         ]
     )
     stored = {
@@ -62,7 +62,7 @@ def test_runs_without_predictions_have_empty_values_and_their_reason():
     assert list(mcc.index) == ["a", "b", "c", "e", "f"]
     assert mcc["value"].isna().all()
     assert mcc.loc["a", "reason"] == "out of memory"
-    assert mcc.loc["b", "reason"] == "VeRA needs linear layers"
+    assert mcc.loc["b", "reason"] == "VeRA needs it"
     assert mcc.loc["c", "reason"] == "the run is not feasible"
     assert "not a finite number" in mcc.loc["e", "reason"]
     assert "one class" in mcc.loc["f", "reason"]

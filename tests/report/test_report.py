@@ -137,7 +137,7 @@ def test_names_are_text_in_the_page_and_in_the_figures(content, name):
         audits={name: {"warnings": [name], name: name}},
         environment={name: name},
         provenance={"title": name},
-        outcomes={"icu": name},
+        outcomes={f"{name}/icu": name},
         backbones=pd.DataFrame({name: [name]}),
     )
     page = render(evil)

@@ -21,11 +21,13 @@ def record(run, **changes):
         "strategy": "s",
         "regime": "full_data",
         "shots": None,
+        "level": None,
         "split": "x",
         "fold": 0,
         "repeat": 0,
         "episode": None,
         "seed": 42,
+        "lr": 0.001,
         "state": RunState.PENDING,
         "reason": None,
         **changes,
@@ -43,7 +45,7 @@ def result():
             "probability": [0.62],
         }
     )
-    return RunResult(predictions, 0.1, 0.5, 12, 1.5, {"steps": 3})
+    return RunResult(predictions, -0.7, 0.1, 0.5, 12, 1.5, {"steps": 3})
 
 
 def test_states_survive_and_only_what_is_not_done_becomes_pending(tmp_path):

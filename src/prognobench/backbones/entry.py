@@ -14,20 +14,96 @@ ROLES = ("attention_in", "attention_out", "mlp_in", "mlp_out", "convolution", "n
 
 
 @dataclass(frozen=True)
-class Weights:
-    """A file of weights.
+class PackagedFile:
+    """A file that comes with an installed Python package, or with this one.
 
     Attributes:
         locate: Returns the file's path; called only when the weights are needed.
-        sha256: Digest the file must have, 64 hexadecimal digits.
-        origin: Where the weights come from, in words.
-        convert: From the names of tensors in the file to timm's.
+        package: The package, as it is installed.
     """
 
     locate: Callable[[], Path]
-    sha256: str
+    package: str
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file in a repository of the Hugging Face hub.
+
+    Attributes:
+        repository: ``owner/name``.
+        filename: Its path in the repository.
+        revision: The pinned commit, tag or branch.
+        gated: Whether the hub asks for an account that has accepted terms.
+    """
+
+    repository: str
+    filename: str
+    revision: str = "main"
+    gated: bool = False
+
+
+@dataclass(frozen=True)
+class UrlFile:
+    """A file at an address of its own.
+
+    Attributes:
+        url: The address.
+        filename: The name under which it is kept.
+        member: Where it is a zip archive, the one member that holds the weights.
+    """
+
+    url: str
+    filename: str
+    member: str = ""
+
+
+@dataclass(frozen=True)
+class RequestedFile:
+    """A file that its authors send on request; nothing fetches it.
+
+    Attributes:
+        filename: The name it has as sent.
+        contact: Where it is asked for.
+    """
+
+    filename: str
+    contact: str
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A file that the user names.
+
+    Attributes:
+        path: Its path.
+    """
+
+    path: Path
+
+
+WeightsFile = PackagedFile | HubFile | UrlFile | RequestedFile | LocalFile
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A backbone's weights: the published file and how it is read.
+
+    Attributes:
+        file: Where the file is.
+        origin: Where the weights come from, in words.
+        sha256: Digest the file must have, 64 hexadecimal digits; empty where it is not known
+            ahead and is recorded at the first fetch.
+        convert: From the names of tensors in the file to timm's.
+        terms: What has to be accepted before use (gated or non-commercial weights); empty when
+            nothing has.
+    """
+
+    file: WeightsFile
     origin: str
+    sha256: str = ""
     convert: Callable[[dict[str, Any]], dict[str, Any]] = same_names
+    terms: str = ""
 
 
 @dataclass(frozen=True)

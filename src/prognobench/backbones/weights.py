@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from prognobench.backbones.entry import BackboneEntry
+from prognobench.backbones.fetch import locate
 from prognobench.errors import UserError
 from prognobench.files import file_digest
 
@@ -53,7 +54,7 @@ def load_weights(network: torch.nn.Module, entry: BackboneEntry) -> None:
         UserError: When the digest differs, or names or shapes do not match; nothing is then
             left at random weights silently.
     """
-    path = entry.weights.locate()
+    path = locate(entry)
     if path.is_file() and file_digest(path) != entry.weights.sha256:
         raise UserError(
             f"the weights file {path} of {entry.name} is not the published one (its SHA-256 "

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from prognobench.cli.tables import print_table
 
-_BLOCK = ["dataset", "endpoint", "regime", "shots"]
+_BLOCK = ["dataset", "endpoint", "regime", "shots", "level"]
 
 
 def print_leaderboard(leaderboard: pd.DataFrame, console: Console) -> None:
@@ -26,6 +26,8 @@ def print_leaderboard(leaderboard: pd.DataFrame, console: Console) -> None:
     for _, own in leaderboard.groupby(_BLOCK, dropna=False, sort=False):
         first = own.iloc[0]
         drawn = "" if pd.isna(first["shots"]) else f", {first['shots']} patients a class"
+        if not pd.isna(first["level"]):
+            drawn = f", {100 * first['level']:g} %"
         title = f"{first['dataset']}, {first['endpoint']}, {first['regime']}{drawn}"
         rows = [
             {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -42,7 +43,11 @@ def ls(
 
     from prognobench.cli.tables import print_table
 
-    print_table(Console(), rows)
+    if kind == Kind.STRATEGIES:
+        print_table(Console(), [{**row, "backbones": None} for row in rows])
+        _print_matrix(rows)
+    else:
+        print_table(Console(), rows)
 
 
 def _backbones() -> list[dict[str, Any]]:
@@ -66,7 +71,8 @@ def _backbones() -> list[dict[str, Any]]:
 
 
 def _strategies() -> list[dict[str, Any]]:
-    from prognobench.strategies.strategy import get_strategy, strategy_names
+    from prognobench.strategies.compatibility import matrix
+    from prognobench.strategies.strategy import PEFT_PREFIX, get_strategy, strategy_names
 
     rows = []
     for name in strategy_names():
@@ -79,7 +85,36 @@ def _strategies() -> list[dict[str, Any]]:
                 "source": strategy.source,
             }
         )
-    return rows
+    method = {
+        "name": f"{PEFT_PREFIX}METHOD",
+        "title": "any other method of peft: {peft: DORA, r: 8}",
+        "options": "the keys of the method's own configuration",
+        "source": "the documentation of peft",
+    }
+    cells = matrix()
+    return [
+        {**row, "backbones": {kind: asdict(cell) for kind, cell in cells[row["name"]].items()}}
+        for row in [*rows, method]
+    ]
+
+
+def _print_matrix(rows: list[dict[str, Any]]) -> None:
+    """Print which strategy applies to which kind of backbone, and why not."""
+    from rich.console import Console
+
+    from prognobench.cli.tables import print_table
+    from prognobench.strategies.strategy import KINDS
+
+    console = Console()
+    for kind, title in KINDS.items():
+        console.print()
+        cells = [(row["name"], row["backbones"].get(kind)) for row in rows]
+        lines = [
+            {"name": name, "": cell["words"] if cell["possible"] else f"n/a: {cell['words']}"}
+            for name, cell in cells
+            if cell
+        ]
+        print_table(console, lines, f"On {title}:")
 
 
 def _cohorts() -> list[dict[str, Any]]:

@@ -36,6 +36,8 @@ def plan(
         return
     console = Console()
     print_table(console, summary["cells"])
+    if summary["search_note"]:
+        console.print(summary["search_note"], highlight=False)
     seconds = summary["estimated_seconds"]
     cost = "not known before a run of each kind is done" if seconds is None else duration(seconds)
     console.print(

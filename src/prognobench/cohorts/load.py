@@ -1,4 +1,4 @@
-"""From the ``cohort`` of a spec to a cohort: a source with its options, or a manifest."""
+"""What a spec says of a cohort, and from it to the cohort."""
 
 from __future__ import annotations
 
@@ -6,14 +6,72 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from prognobench.cohorts.cohort import Cohort
+from prognobench.cohorts.combine import combine
 from prognobench.cohorts.manifest import read_manifest
 from prognobench.cohorts.source import SourceOptions, get_source
+from prognobench.cohorts.task import Policy
 from prognobench.errors import UserError, nearest
 
+
+class CohortSpec(BaseModel):
+    """Which cohort: a source with its options, or a manifest.
+
+    Attributes:
+        source: Name of a cohort source; further keys are its options.
+        combine: Cohorts that are put together, to train on some and test on another.
+        manifest: A table that ``prognobench cohort build`` wrote, or one of the same form.
+        name: Name of the cohort in results; the source's or manifest's own by default.
+        root: Folder of the images, where it is not the source's or the manifest's own.
+        policy: Which images of a patient are used. ``first``: the frontal image closest to
+            admission on or before the outcome; ``all_before_outcome``: every frontal image on or
+            before it; ``all``: every frontal image, those taken after the outcome too.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    source: str | None = None
+    manifest: Path | None = None
+    combine: tuple[CohortSpec, ...] = ()
+    name: str | None = None
+    root: Path | None = None
+    policy: Policy = "first"
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> CohortSpec:
+        given = [self.source is not None, self.manifest is not None, bool(self.combine)]
+        if sum(given) != 1:
+            raise ValueError("name either a source or a manifest, or cohorts to combine")
+        if self.combine and (len(self.combine) == 1 or self.name is None):
+            raise ValueError("combine takes at least two cohorts, and a name for the whole")
+        if self.source is None and self.model_extra:
+            known = [*type(self).model_fields]
+            key = next(iter(self.model_extra))
+            raise ValueError(f"unknown key '{key}': {nearest(key, known)}")
+        return self
+
+    def settings(self) -> dict[str, Any]:
+        """Return the source or manifest with its options, as a cohort is loaded by them."""
+        own = {"source": self.source, "manifest": self.manifest, "root": self.root}
+        given = {key: value for key, value in own.items() if value is not None}
+        return {**given, **(self.model_extra or {})}
+
+
 _MANIFEST_KEYS = ("manifest", "root")
+
+
+def load_asked(asked: CohortSpec) -> Cohort:
+    """Return the cohort that a spec asks for, under the name it has there.
+
+    Raises:
+        UserError: As :func:`load_cohort`, and when cohorts cannot be combined.
+    """
+    if asked.combine:
+        return combine(str(asked.name), [load_asked(member) for member in asked.combine])
+    cohort = load_cohort(asked.settings())
+    return cohort.renamed(asked.name) if asked.name else cohort
 
 
 def load_cohort(settings: Mapping[str, Any]) -> Cohort:

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 import pandas as pd
 
-from prognobench.cohorts.assemble import clinical_columns
+from prognobench.cohorts.assemble import UNKNOWN_SITE, clinical_columns
 from prognobench.cohorts.checks import (
     after_outcome,
     contradictory_patients,
@@ -17,6 +17,7 @@ from prognobench.cohorts.checks import (
     patient_labels,
 )
 from prognobench.cohorts.cohort import STANDARD_COLUMNS, Cohort, outcome_day_column
+from prognobench.cohorts.combine import MEMBER_COLUMN
 from prognobench.errors import UserError, nearest
 from prognobench.files import identity
 
@@ -96,6 +97,27 @@ class Task:
         """
         firsts = self.table.drop_duplicates("patient_id").sort_values("patient_id")
         return firsts[["patient_id", "target", "site"]].reset_index(drop=True)
+
+    def patient_columns(self) -> dict[str, dict[str, str]]:
+        """Return what is known of each patient as text, by column and ``patient_id``.
+
+        The columns are ``site``, ``dataset`` (the cohort's name, or its member's where several
+        were put together) and the clinical ones. A value that is not known, or the site
+        ``unknown``, is an empty text. A patient with several values has that of the first image
+        by ``image_id``.
+        """
+        firsts = self.table.drop_duplicates("patient_id").set_index("patient_id")
+        columns = {MEMBER_COLUMN: pd.Series(self.cohort.name, index=firsts.index)}
+        columns |= {name: firsts[name] for name in ("site", *clinical_columns(self.cohort))}
+        texts = {
+            name: values.astype(object).where(values.notna(), "").astype(str)
+            for name, values in columns.items()
+        }
+        texts["site"] = texts["site"].replace(UNKNOWN_SITE, "")
+        return {
+            name: dict(zip(values.index.astype(str), values.tolist(), strict=True))
+            for name, values in texts.items()
+        }
 
     def flow(self) -> tuple[FlowStep, ...]:
         """Return the participant flow: what the source listed, each drop, what is left."""

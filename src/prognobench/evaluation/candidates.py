@@ -13,11 +13,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from prognobench.evaluation.metrics import METRICS, Metric
+from prognobench.evaluation.metric import Metric
+from prognobench.evaluation.metrics import METRICS
 from prognobench.evaluation.patients import Array, PatientPredictions
 from prognobench.evaluation.sample import Sample
-
-FEW_SHOT = "few_shot"
 
 Key: TypeAlias = tuple[Any, ...]
 """Names a split with its seed, or what belongs together; made of plain values."""
@@ -34,6 +33,7 @@ class Unit:
         valued: Per metric, its values of shape [1 + B].
         constant: The metrics for which the prediction does not differ between patients.
         undefined: Per metric without a value on the data as they are, the reason.
+        size: How many test patients there are, and how many of them had the event.
     """
 
     key: Key
@@ -42,6 +42,7 @@ class Unit:
     valued: Mapping[str, Array]
     constant: frozenset[str]
     undefined: Mapping[str, str]
+    size: tuple[int, int]
 
 
 def make_unit(
@@ -49,7 +50,7 @@ def make_unit(
     group: Key,
     patients: PatientPredictions,
     *,
-    threshold: float,
+    thresholds: Mapping[str, float | None],
     weights: Array,
     metrics: Iterable[str],
 ) -> Unit:
@@ -59,11 +60,11 @@ def make_unit(
         key: What was trained and tested on.
         group: What the run is put together with.
         patients: Its test patients.
-        threshold: Its probability threshold.
+        thresholds: Its thresholds on the probability, by operating point.
         weights: Weights of its patients, of shape [1 + B, n].
         metrics: Names of the metrics.
     """
-    sample = Sample.of(patients, threshold, weights)
+    sample = Sample.of(patients, thresholds, weights)
     names = list(metrics)
     statistics = {name: METRICS[name].statistics(sample) for name in names}
     reasons = {name: METRICS[name].undefined_reason(sample) for name in names}
@@ -73,8 +74,14 @@ def make_unit(
         statistics=statistics,
         valued={name: METRICS[name].value(statistics[name]) for name in names},
         constant=frozenset(n for n in names if METRICS[n].constant_prediction(sample)),
+        size=(len(patients.target), patients.positives),
         undefined={name: reason for name, reason in reasons.items() if reason is not None},
     )
+
+
+def has_episodes(runs: pd.DataFrame) -> bool:
+    """Return whether the runs of a cell are few-shot episodes, which are drawn, not folds."""
+    return bool(runs["episode"].notna().all())
 
 
 def run_groups(runs: pd.DataFrame) -> pd.DataFrame:
@@ -98,7 +105,7 @@ def run_groups(runs: pd.DataFrame) -> pd.DataFrame:
         zip(runs["seed"], runs["split"], runs["fold"], runs["episode"], strict=True)
     )
     groups: list[Key] = [key[1:] for key in keys]
-    if not (runs["regime"] == FEW_SHOT).all():
+    if not has_episodes(runs):
         groups = list(zip(runs["seed"], repeat, strict=True))
     # Missing episodes must compare equal to each other, which NaN and NA do not.
     plain = [tuple(None if pd.isna(part) else part for part in key) for key in keys]
@@ -137,6 +144,23 @@ def estimate(
     if group_weights is None:
         return _mean_of_defined(values)
     return _mean_of_defined(values, [group_weights[group] for group in groups])
+
+
+def chance_level(units: Iterable[Unit], metric: Metric) -> float | None:
+    """Return what scores without information would give, put together as the estimate is.
+
+    Args:
+        units: The candidate's runs.
+        metric: The metric.
+
+    Returns:
+        The level at these folds' numbers of patients and events, since few events raise that of
+        the average precision; None where the metric has none or no fold has both outcomes.
+    """
+    sizes = [unit.size for unit in units if 0 < unit.size[1] < unit.size[0]]
+    if metric.chance is None or not sizes:
+        return None
+    return float(np.mean([metric.chance(patients, events) for patients, events in sizes]))
 
 
 def _mean_of_defined(values: list[Array], weights: list[Array] | None = None) -> Array:

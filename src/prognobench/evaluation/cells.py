@@ -16,8 +16,24 @@ import numpy as np
 import pandas as pd
 
 from prognobench.evaluation import bootstrap
-from prognobench.evaluation.candidates import FEW_SHOT, Key, Unit, estimate, make_unit, run_groups
-from prognobench.evaluation.metrics import METRICS, Metric
+from prognobench.evaluation.candidates import (
+    Key,
+    Unit,
+    chance_level,
+    estimate,
+    has_episodes,
+    make_unit,
+    run_groups,
+)
+from prognobench.evaluation.choice import chosen_rates
+from prognobench.evaluation.comparison import (
+    bootstrap_p_value,
+    corrected_resampled_t,
+    delong_over_folds,
+    holm,
+)
+from prognobench.evaluation.metric import Metric
+from prognobench.evaluation.metrics import METRICS
 from prognobench.evaluation.patients import Array, PatientPredictions
 
 DONE = "done"
@@ -34,6 +50,8 @@ class Task:
         dataset: Name of the cohort.
         endpoint: Name of the endpoint.
         patients: Per run that can be evaluated, its test patients.
+        thresholds: Per such run, its thresholds by operating point.
+        trained: Per such run, how many patients trained or validated it.
         index: All test patients of the task, sorted.
         weights: Multiplicities of shape [1 + B, patients], the first row all ones.
     """
@@ -41,6 +59,8 @@ class Task:
     dataset: str
     endpoint: str
     patients: Mapping[str, PatientPredictions]
+    thresholds: Mapping[str, Mapping[str, float | None]]
+    trained: Mapping[str, int]
     index: pd.Index[Any]
     weights: Array
 
@@ -73,6 +93,7 @@ class _Candidate:
 
     row: dict[str, Any]
     units: list[Unit]
+    runs: Mapping[Key, str]
     headline: Array
     complete: bool
 
@@ -103,6 +124,9 @@ def cell_rows(task: Task, runs: pd.DataFrame, rule: Rule) -> list[dict[str, Any]
             standing = _standing(entry, metric)
             entry.row["rank"] = 1 + sum(_standing(other, metric) < standing for other in order)
             _compare(entry, order[0], draws, metric, rule.confidence)
+            if entry is not order[0]:
+                entry.row.update(_named_tests(task, entry, order[0], rule.metric))
+        _correct(order)
     return [entry.row for entry in candidates]
 
 
@@ -115,13 +139,13 @@ def _standing(entry: _Candidate, metric: Metric) -> tuple[bool, float]:
 
 def _episode_draws(task: Task, runs: pd.DataFrame, rule: Rule) -> dict[Key, Array] | None:
     """Draw the cell's episodes, once for all candidates; None where there are no episodes."""
-    if not (runs["regime"] == FEW_SHOT).all():
+    if not has_episodes(runs):
         return None
     groups = sorted(set(runs.loc[runs["state"] == DONE, "group"]), key=repr)
     if not groups:
         return {}
     weights = bootstrap.episode_multiplicities(
-        len(groups), rule.replicates, task.dataset, task.endpoint, FEW_SHOT
+        len(groups), rule.replicates, task.dataset, task.endpoint, str(runs["regime"].iloc[0])
     )
     return {group: weights[:, place] for place, group in enumerate(groups)}
 
@@ -137,13 +161,13 @@ def _candidate(
     metric = METRICS[rule.metric]
     row = _empty_row(runs, len(done), rule)
     if done.empty:
-        return _Candidate(row, [], np.full(1 + rule.replicates, np.nan), False)
+        return _Candidate(row, [], {}, np.full(1 + rule.replicates, np.nan), False)
     units = [
         make_unit(
             run["key"],
             run["group"],
             task.patients[run["run"]],
-            threshold=float(run["threshold"]),
+            thresholds=task.thresholds[run["run"]],
             weights=task.weights_of(run["run"]),
             metrics=(rule.metric, *rule.others),
         )
@@ -158,7 +182,9 @@ def _candidate(
         "n_patients": len(tested),
         "n_positive": events,
         "prevalence": prevalence,
-        "chance": metric.chance(prevalence) if metric.chance else None,
+        "chance": chance_level(units, metric),
+        **dict(zip(("fold_mean", "fold_sd"), _spread(units, rule.metric), strict=True)),
+        **{f"{name}_chance": chance_level(units, METRICS[name]) for name in rule.others},
         "trainable_parameters": int(done["trainable_parameters"].max()),
         "train_seconds": float(done["train_seconds"].mean()),
     }
@@ -178,12 +204,24 @@ def _candidate(
         row |= dict(zip(columns, (float(values[0]), low, high), strict=True))
     row["n_replicates"] = int(np.isfinite(headline[1:]).sum())
     notes = [*_run_notes(runs), *_unit_notes(units, rule.metric)]
+    rates = chosen_rates(done)
+    if rates:
+        notes.append(rates)
     if not enough:
         notes.append(f"no interval: the rarer class has {rarer} test patients")
     elif row["ci_low"] == row["ci_high"] and not all(rule.metric in u.constant for u in units):
         notes.append("the interval has no width: resampling these patients never changes the value")
     row["reason"] = "; ".join(notes) or None
-    return _Candidate(row, units, headline, len(done) == len(runs))
+    names = dict(zip(done["key"], done["run"], strict=True))
+    return _Candidate(row, units, names, headline, len(done) == len(runs))
+
+
+def _spread(units: Sequence[Unit], metric: str) -> tuple[float, float]:
+    """Return mean and standard deviation (n - 1) over folds or episodes with a value."""
+    values = np.array([unit.valued[metric][0] for unit in units])
+    values = values[np.isfinite(values)]
+    mean = float(values.mean()) if len(values) else float("nan")
+    return mean, float(values.std(ddof=1)) if len(values) > 1 else float("nan")
 
 
 def _compare(
@@ -208,6 +246,8 @@ def _compare(
         mine, theirs = (_on(candidate, common, draws, metric) for candidate in (entry, best))
         difference = mine - theirs
     low, high = bootstrap.percentile_interval(difference[1:], confidence)
+    if entry is not best:
+        entry.row["p_value"] = bootstrap_p_value(difference[1:])
     entry.row.update(
         difference_to_best=float(difference[0]),
         difference_low=low,
@@ -215,6 +255,39 @@ def _compare(
         # Without an interval there is no evidence of a difference either.
         best_group=not (low > 0.0 or high < 0.0),
     )
+
+
+def _correct(ranked: Sequence[_Candidate]) -> None:
+    """Write the p-values corrected for the number of candidates that are compared."""
+    others = ranked[1:]
+    corrected = holm([entry.row.get("p_value", np.nan) for entry in others])
+    for entry, p_value in zip(others, corrected, strict=True):
+        entry.row["p_holm"] = p_value
+
+
+def _named_tests(task: Task, mine: _Candidate, theirs: _Candidate, metric: str) -> dict[str, float]:
+    """Return the p-values of the tests known by name, over what both candidates have finished.
+
+    The corrected resampled t-test needs values of folds; DeLong's test is made where no patient
+    is tested twice.
+    """
+    common = sorted(set(mine.runs) & set(theirs.runs), key=repr)
+    own, other = ({unit.key: unit for unit in side.units} for side in (mine, theirs))
+    pairs = [(own[key].valued[metric][0], other[key].valued[metric][0]) for key in common]
+    pairs = [pair for pair in pairs if np.isfinite(pair).all()]
+    found = {}
+    if len(pairs) > 1:
+        tested = np.mean([own[key].size[0] / task.trained[mine.runs[key]] for key in common])
+        first, second = zip(*pairs, strict=True)
+        found["p_corrected_t"] = corrected_resampled_t(first, second, float(tested)).p_value
+    scores = [(task.patients[mine.runs[key]], task.patients[theirs.runs[key]]) for key in common]
+    patients = [patient for left, _ in scores for patient in left.patient_id]
+    if patients and len(set(patients)) == len(patients):
+        folds = [(left.target, left.probability, right.probability) for left, right in scores]
+        test = delong_over_folds(folds)
+        if test is not None:
+            found["p_delong"] = test.p_value
+    return found
 
 
 def _on(
@@ -241,7 +314,7 @@ def _empty_row(runs: pd.DataFrame, done: int, rule: Rule) -> dict[str, Any]:
         state = next((name for name in STATE_ORDER if name in states), "failed")
     reasons = sorted(set(runs.loc[runs["state"] != DONE, "reason"].dropna().astype(str)))
     return {
-        **{name: first[name] for name in ("dataset", "endpoint", "regime", "shots")},
+        **{name: first[name] for name in ("dataset", "endpoint", "regime", "shots", "level")},
         "backbone": first["backbone"],
         "strategy": first["strategy"],
         "metric": rule.metric,

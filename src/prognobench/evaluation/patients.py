@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ Array: TypeAlias = NDArray[np.float64]
 Predictions: TypeAlias = Callable[[str], pd.DataFrame]
 """Gives the stored predictions of a run by its id: one row an image, columns ``patient_id,
 image_id, part, target, logit, probability``."""
+
+Unit = Literal["patient", "image"]
+"""What counts once."""
 
 REQUIRED_COLUMNS = ("patient_id", "image_id", "part", "target", "logit", "probability")
 
@@ -50,7 +53,10 @@ class PatientPredictions:
 
 
 def patient_predictions(
-    predictions: pd.DataFrame, prior_logit_shift: float = 0.0, part: str = "test"
+    predictions: pd.DataFrame,
+    prior_logit_shift: float = 0.0,
+    part: str = "test",
+    unit: Unit = "patient",
 ) -> PatientPredictions:
     """Reduce image predictions to one prediction a patient: the mean probability of the images.
 
@@ -64,6 +70,7 @@ def patient_predictions(
         predictions: Stored predictions of one run, one row an image.
         prior_logit_shift: What the training's weighting added to every logit.
         part: Which part to take: ``train``, ``val`` or ``test``.
+        unit: ``patient``, or ``image`` to take every image for a patient of its own.
 
     Returns:
         The patients of that part.
@@ -89,7 +96,8 @@ def patient_predictions(
         raise UnusablePredictionsError("the predictions hold a value that is not a finite number")
     if probability.min() < 0.0 or probability.max() > 1.0:
         raise UnusablePredictionsError("the predictions hold a probability outside 0 to 1")
-    codes, patients = pd.factorize(rows["patient_id"].astype(str), sort=True)
+    counted = "patient_id" if unit == "patient" else "image_id"
+    codes, patients = pd.factorize(rows[counted].astype(str), sort=True)
     images = np.bincount(codes)
     events = np.bincount(codes, weights=target)
     if not ((events == 0) | (events == images)).all():

@@ -7,6 +7,7 @@ matrix of weights; scikit-learn is the oracle of the tests.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prognobench.evaluation.patients import Array, PatientPredictions
+
+OPERATING_POINTS = {
+    "fixed": "the run has no threshold",
+    "validated": "there is no validation part with both outcomes to choose a threshold on",
+    "sensitive": "there is no validation part with both outcomes to choose a threshold on",
+}
+"""Where a threshold comes from, and the reason when there is none there."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +32,8 @@ class Sample:
         target: 1 or 0 for each of n patients.
         probability: Predicted probability as the model gave it.
         corrected: Predicted probability with the training's prior taken back.
-        threshold: Probability from which on a patient is called positive.
+        thresholds: Probability from which on a patient is called positive, by the name of the
+            operating point; None where it could not be chosen.
         weights: Weights of shape [B, n], at least 0. Bootstrap multiplicities, or one row of
             ones for the point estimate.
     """
@@ -32,27 +41,46 @@ class Sample:
     target: NDArray[np.int64]
     probability: Array
     corrected: Array
-    threshold: float
+    thresholds: Mapping[str, float | None]
     weights: Array
 
     @classmethod
     def of(
-        cls, patients: PatientPredictions, threshold: float = 0.5, weights: Array | None = None
+        cls,
+        patients: PatientPredictions,
+        thresholds: Mapping[str, float | None] | float = 0.5,
+        weights: Array | None = None,
     ) -> Sample:
-        """Return the sample of a run's patients; without ``weights`` each counts once."""
+        """Return the sample of a run's patients; without ``weights`` each counts once.
+
+        A number as ``thresholds`` is that of the fixed operating point.
+        """
         if weights is None:
             weights = np.ones((1, len(patients.target)))
-        return cls(patients.target, patients.probability, patients.corrected, threshold, weights)
+        if not isinstance(thresholds, Mapping):
+            thresholds = {"fixed": thresholds}
+        return cls(patients.target, patients.probability, patients.corrected, thresholds, weights)
 
-    @property
-    def predicted(self) -> NDArray[np.bool_]:
-        """Whether each patient is called positive."""
-        return self.probability >= self.threshold
+    def threshold_at(self, point: str) -> float | None:
+        """Return the threshold of an operating point, None where there is none."""
+        return self.thresholds.get(point)
 
-    @cached_property
-    def confusion(self) -> Array:
-        """Weighted counts, of shape [B, 4]: true and false positives, true and false negatives."""
-        event, called = self.target == 1, self.predicted
+    def called(self, point: str = "fixed") -> NDArray[np.bool_]:
+        """Return whether each patient is called positive at an operating point that exists."""
+        threshold = self.threshold_at(point)
+        if threshold is None:
+            raise ValueError(f"there is no threshold at the operating point '{point}'")
+        return self.probability >= threshold
+
+    def confusion(self, point: str = "fixed") -> Array:
+        """Return weighted counts at an operating point, NaN where it does not exist.
+
+        Returns:
+            Shape [B, 4]: true and false positives, true and false negatives.
+        """
+        if self.threshold_at(point) is None:
+            return np.full((len(self.weights), 4), np.nan)
+        event, called = self.target == 1, self.called(point)
         cells = np.stack([event & called, ~event & called, ~event & ~called, event & ~called])
         counts: Array = self.weights @ cells.T.astype(np.float64)
         return counts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,13 @@ import pandas as pd
 from prognobench.errors import UserError
 from prognobench.evaluation import bootstrap
 from prognobench.evaluation.cells import DONE, Rule, Task, cell_rows
-from prognobench.evaluation.metrics import HEADLINE, MAIN_METRICS, METRICS, get_metric
+from prognobench.evaluation.choice import UNFINISHED, choose_runs
+from prognobench.evaluation.metrics import HEADLINE, MAIN_METRICS, METRICS, get_headline
+from prognobench.evaluation.operating_points import choose_thresholds
 from prognobench.evaluation.patients import (
     PatientPredictions,
     Predictions,
+    Unit,
     UnusablePredictionsError,
     patient_predictions,
 )
@@ -30,18 +33,19 @@ RUN_COLUMNS = (
     "strategy",
     "regime",
     "shots",
+    "level",
     "split",
     "fold",
     "episode",
     "seed",
+    "lr",
+    "validation_score",
     "prior_logit_shift",
     "trainable_parameters",
     "train_seconds",
     "threshold",
 )
 """What the table of runs must hold; further columns are left alone."""
-
-UNFINISHED = ("pending", "running")
 
 RESULT_COLUMNS = (
     "run",
@@ -51,8 +55,10 @@ RESULT_COLUMNS = (
     "strategy",
     "regime",
     "shots",
+    "level",
     "split",
     "seed",
+    "lr",
     "metric",
     "value",
     "reason",
@@ -69,49 +75,79 @@ def leaderboard_columns(metric: str = HEADLINE) -> list[str]:
     """Return the columns of ``leaderboard.csv`` when ``metric`` is the headline."""
     others = [name for name in MAIN_METRICS if name != metric]
     return [
-        *("rank", "dataset", "endpoint", "regime", "shots", "backbone", "strategy", "metric"),
-        *("estimate", "ci_low", "ci_high", "best_group"),
+        *("rank", "dataset", "endpoint", "regime", "shots", "level"),
+        *("backbone", "strategy", "metric"),
+        *("estimate", "ci_low", "ci_high", "fold_mean", "fold_sd", "best_group"),
         *("difference_to_best", "difference_low", "difference_high"),
-        *(name + end for name in others for end in ("", "_ci_low", "_ci_high")),
+        *("p_value", "p_holm", "p_corrected_t", "p_delong"),
+        *(name + end for name in others for end in ("", "_ci_low", "_ci_high", "_chance")),
         *("chance", "prevalence", "n_patients", "n_positive", "n_runs", "n_failed"),
         *("n_replicates", "trainable_parameters", "train_seconds", "state", "reason"),
     ]
 
 
-def run_metrics(runs: pd.DataFrame, predictions: Predictions) -> pd.DataFrame:
-    """Compute every metric of every run, at the patient level: ``results.csv``.
+def run_metrics(
+    runs: pd.DataFrame, predictions: Predictions, unit: Unit = "patient"
+) -> pd.DataFrame:
+    """Compute every metric of every run: ``results.csv``, at the patient level.
 
     Args:
         runs: One row a run, with at least :data:`RUN_COLUMNS`.
         predictions: Gives the stored image predictions of a run that is done.
+        unit: What counts once: a ``patient`` (images averaged) or an ``image``, as many papers
+            have it; ``n_test`` and ``n_positive`` count the same.
 
     Returns:
         Columns :data:`RESULT_COLUMNS`, one row a run and metric in the order of ``runs`` and
         :data:`~prognobench.evaluation.metrics.METRICS`. ``value`` is empty where the metric is
         undefined or the run is not done, and ``reason`` says why. ``flag`` is
         ``constant_prediction`` where what the metric reads is the same for every patient.
-        Pending and running runs have no result yet and no row.
+        Pending and running runs have no result yet and no row. Of runs that differ in their
+        learning rate only, the one that validated best has rows, and nobody else's test part is
+        read (:func:`~prognobench.evaluation.choice.choose_runs`).
 
     Raises:
         UserError: When ``runs`` lacks a column.
     """
     _check_runs(runs)
+    chosen = choose_runs(runs)
     rows = [
-        {name: run[name] for name in RESULT_COLUMNS[:9]} | result
-        for run in runs[~runs["state"].isin(UNFINISHED)].to_dict("records")
-        for result in _run_results(run, predictions)
+        {name: run[name] for name in RESULT_COLUMNS[:11]} | result
+        for run in chosen[~chosen["state"].isin(UNFINISHED)].to_dict("records")
+        for result in _run_results(run, predictions, unit)
     ]
     table = pd.DataFrame(rows, columns=list(RESULT_COLUMNS))
     counts = dict.fromkeys(("shots", "n_test", "n_positive"), "Int64")
     return table.astype({"value": "float64", **counts})
 
 
-def _run_results(run: dict[Any, Any], predictions: Predictions) -> Iterator[dict[str, Any]]:
+def run_thresholds(
+    run: Mapping[Any, Any], stored: pd.DataFrame, unit: Unit = "patient"
+) -> dict[str, float | None]:
+    """Return the thresholds of a run by operating point, chosen on its validation part.
+
+    Args:
+        run: The run's columns.
+        stored: Its stored predictions.
+        unit: What is called positive: a patient or an image.
+    """
+    validation = None
+    if (stored["part"] == "val").any():
+        validation = patient_predictions(stored, run["prior_logit_shift"], "val", unit)
+    return choose_thresholds(float(run["threshold"]), validation)
+
+
+def _run_results(
+    run: dict[Any, Any], predictions: Predictions, unit: Unit
+) -> Iterator[dict[str, Any]]:
     """Yield the columns from ``metric`` on for each metric of one run."""
     patients, trouble = None, run["reason"]
+    thresholds: Mapping[str, float | None] = {}
     if run["state"] == DONE:
         try:
-            patients = patient_predictions(predictions(run["run"]), run["prior_logit_shift"])
+            stored = predictions(run["run"])
+            patients = patient_predictions(stored, run["prior_logit_shift"], unit=unit)
+            thresholds = run_thresholds(run, stored, unit)
         except UnusablePredictionsError as error:
             trouble = str(error)
     if patients is None:
@@ -120,7 +156,7 @@ def _run_results(run: dict[Any, Any], predictions: Predictions) -> Iterator[dict
         empty = dict.fromkeys(("n_test", "n_positive", "flag"))
         yield from ({"metric": n, "value": np.nan, "reason": reason, **empty} for n in METRICS)
         return
-    sample = Sample.of(patients, run["threshold"])
+    sample = Sample.of(patients, thresholds)
     for name, metric in METRICS.items():
         yield {
             "metric": name,
@@ -164,8 +200,8 @@ def leaderboard(
 
     Returns:
         Columns :func:`leaderboard_columns`, one row a dataset, endpoint, regime, number of
-        shots, backbone and strategy, sorted by rank within each cell. ``best_group`` is true
-        where the interval of the paired difference to the best of the cell includes 0.
+        shots or level, backbone and strategy, sorted by rank within each cell. ``best_group`` is
+        true where the interval of the paired difference to the best of the cell includes 0.
         Candidates with missing runs rank after the complete ones. ``train_seconds`` is the mean
         a run. Candidates without a finished run have empty numbers, their ``state`` and reason.
 
@@ -173,7 +209,7 @@ def leaderboard(
         UserError: When the metric is unknown, ``runs`` lacks a column, a patient has different
             targets in different runs, or ``replicates`` or ``confidence`` is out of range.
     """
-    get_metric(metric)
+    get_headline(metric)
     _check_runs(runs)
     if replicates < 1 or not 0.0 < confidence < 1.0:
         raise UserError(
@@ -183,10 +219,11 @@ def leaderboard(
     others = tuple(name for name in MAIN_METRICS if name != metric)
     rule = Rule(metric, others, replicates, confidence)
     rows: list[dict[str, Any]] = []
-    for _, members in runs.reset_index(drop=True).groupby(["dataset", "endpoint"], sort=True):
+    chosen = choose_runs(runs.reset_index(drop=True))
+    for _, members in chosen.groupby(["dataset", "endpoint"], sort=True):
         plain = members.astype({"reason": object})  # a column of missing reasons has no words yet
         task, task_runs = _task(plain, predictions, replicates)
-        for _, cell in task_runs.groupby(["regime", "shots"], sort=True, dropna=False):
+        for _, cell in task_runs.groupby(["regime", "shots", "level"], sort=True, dropna=False):
             rows.extend(cell_rows(task, cell, rule))
     columns = leaderboard_columns(metric)
     counts = ("n_patients", "n_positive", "n_runs", "n_failed", "n_replicates")
@@ -200,7 +237,7 @@ def leaderboard(
             "best_group": "bool",
         }
     )
-    order = ["dataset", "endpoint", "regime", "shots", "rank", "backbone", "strategy"]
+    order = ["dataset", "endpoint", "regime", "shots", "level", "rank", "backbone", "strategy"]
     return table.sort_values(order, na_position="last", ignore_index=True)
 
 
@@ -213,10 +250,16 @@ def _task(
     """
     dataset, endpoint = str(runs["dataset"].iloc[0]), str(runs["endpoint"].iloc[0])
     patients: dict[str, PatientPredictions] = {}
+    thresholds: dict[str, Mapping[str, float | None]] = {}
+    trained: dict[str, int] = {}
     outcome: dict[str, int] = {}
     for place, run in runs[runs["state"] == DONE].to_dict("index").items():
         try:
-            read = patient_predictions(predictions(run["run"]), run["prior_logit_shift"])
+            stored = predictions(run["run"])
+            read = patient_predictions(stored, run["prior_logit_shift"])
+            thresholds[run["run"]] = run_thresholds(run, stored)
+            outside = stored.loc[stored["part"] != "test", "patient_id"]
+            trained[run["run"]] = max(outside.nunique(), 1)
         except UnusablePredictionsError as error:
             runs.loc[place, ["state", "reason"]] = ["failed", str(error)]
             continue
@@ -230,7 +273,7 @@ def _task(
     index = pd.Index(sorted(outcome), dtype=object)
     target = np.array([outcome[patient] for patient in index], dtype=np.int64)
     weights = bootstrap.patient_multiplicities(target, replicates, dataset, endpoint)
-    return Task(dataset, endpoint, patients, index, weights), runs
+    return Task(dataset, endpoint, patients, thresholds, trained, index, weights), runs
 
 
 def _check_runs(runs: pd.DataFrame) -> None:

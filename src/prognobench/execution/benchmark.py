@@ -6,11 +6,14 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import filelock
+import pandas as pd
 import torch
 
 from prognobench.cohorts.audit import audit
+from prognobench.cohorts.combine import MEMBER_COLUMN
 from prognobench.errors import UserError
 from prognobench.execution.local import Progress, execute
 from prognobench.execution.prepare import Prepared
@@ -62,24 +65,29 @@ def write_preparation(prepared: Prepared, output: Path) -> None:
     """
     write_text(output / "benchmark.yaml", prepared.spec.as_yaml())
     folder = output / "cohort"
+    tables, about = [], []
+    audits: dict[str, Any] = {}
+    for own in prepared.cohorts:
+        tables.append(own.cohort.table.assign(**{MEMBER_COLUMN: own.cohort.name}))
+        largest = own.store.stores[max(own.store.stores)]
+        pixels = largest.pixel_digests()
+        audits |= {task.name: audit(task, own.store.digests, pixels) for task in own.tasks}
+        about.append(
+            {
+                "name": own.cohort.name,
+                "provenance": asdict(own.cohort.provenance),
+                "endpoints": dict(own.cohort.endpoints),
+            }
+        )
     with atomic_path(folder / "manifest.parquet") as temporary:
-        prepared.cohort.table.to_parquet(temporary, index=False)
-    largest = prepared.store.stores[max(prepared.store.stores)]
-    pixels = largest.pixel_digests()
-    write_json(
-        folder / "audit.json",
-        {task.name: audit(task, prepared.store.digests, pixels) for task in prepared.tasks},
-    )
-    write_json(
-        folder / "cohort.json",
-        {
-            "name": prepared.cohort.name,
-            "provenance": asdict(prepared.cohort.provenance),
-            "endpoints": dict(prepared.cohort.endpoints),
-            "flows": {task.name: [asdict(step) for step in task.flow()] for task in prepared.tasks},
-        },
-    )
-    write_contact_sheet(largest, prepared.tasks[0].table, folder / "contact_sheet.png")
+        pd.concat(tables, ignore_index=True).to_parquet(temporary, index=False)
+    write_json(folder / "audit.json", audits)
+    flows = {task.name: [asdict(step) for step in task.flow()] for task in prepared.tasks}
+    write_json(folder / "cohort.json", {"cohorts": about, "flows": flows})
+    for number, own in enumerate(prepared.cohorts):
+        largest = own.store.stores[max(own.store.stores)]
+        sheet = "contact_sheet.png" if number == 0 else f"contact_sheet_{number + 1}.png"
+        write_contact_sheet(largest, own.tasks[0].table, folder / sheet)
     for name, splits in prepared.splits.items():
         for split in splits:
             if split.infeasible:
@@ -108,7 +116,8 @@ def run_benchmark(
     Returns:
         How many runs failed.
     """
-    return execute(pending, prepared.images(), store, device, report)
+    keep = prepared.spec.save_models
+    return execute(pending, prepared.images(), store, device, report, save_models=keep)
 
 
 def register(prepared: Prepared, store: ResultsStore) -> list[Run]:

@@ -8,11 +8,12 @@ from typing import Any
 import pandas as pd
 
 from prognobench.execution.prepare import Prepared
+from prognobench.plan import search_note
 from prognobench.results.records import RunState
 from prognobench.results.store import ResultsStore
 
-CELL = ["dataset", "endpoint", "backbone", "strategy", "regime", "shots"]
-_KIND = ["backbone", "strategy", "regime", "shots"]
+CELL = ["dataset", "endpoint", "backbone", "strategy", "regime", "shots", "level"]
+_KIND = ["backbone", "strategy", "regime", "shots", "level"]
 
 
 def summarise_plan(prepared: Prepared, output: Path) -> dict[str, Any]:
@@ -25,7 +26,8 @@ def summarise_plan(prepared: Prepared, output: Path) -> dict[str, Any]:
     Returns:
         ``runs`` (all), ``done``, ``pending``, ``not_possible`` (not applicable or not feasible),
         ``estimated_seconds`` for the pending ones (None while some kind of run has never been
-        done), and ``cells``: one mapping a cell with its number of runs, those done, its state
+        done), ``search_note`` (a sentence where the strategies have different search budgets, else
+        None), and ``cells``: one mapping a cell with its number of runs, those done, its state
         and its reason.
     """
     table = pd.DataFrame([run.record() for run in prepared.runs])
@@ -41,7 +43,7 @@ def summarise_plan(prepared: Prepared, output: Path) -> dict[str, Any]:
     pending = table[table["state"] == RunState.PENDING]
     means = table.groupby(_KIND, dropna=False)["train_seconds"].transform("mean")
     expected = means[pending.index]
-    shots = {run.split.name: run.split.shots for run in prepared.runs}
+    drawn = {run.split.name: run.split for run in prepared.runs}
     cells = []
     for key, own in table.groupby(CELL, dropna=False, sort=False):
         state = own["state"].iloc[0]
@@ -49,7 +51,9 @@ def summarise_plan(prepared: Prepared, output: Path) -> dict[str, Any]:
         cells.append(
             {
                 **dict(zip(CELL, key, strict=True)),
-                "shots": own["split"].map(shots).iloc[0],
+                # As they were planned: a column of a table turns missing integers to floats.
+                "shots": drawn[own["split"].iloc[0]].shots,
+                "level": drawn[own["split"].iloc[0]].level,
                 "runs": len(own),
                 "done": int((own["state"] == RunState.DONE).sum()),
                 "state": "possible" if possible else state,
@@ -62,5 +66,6 @@ def summarise_plan(prepared: Prepared, output: Path) -> dict[str, Any]:
         "pending": len(pending),
         "not_possible": int(table["state"].isin(["not_applicable", "not_feasible"]).sum()),
         "estimated_seconds": None if expected.isna().any() else float(expected.sum()),
+        "search_note": search_note(prepared.spec),
         "cells": cells,
     }

@@ -40,6 +40,8 @@ def execute(
     store: ResultsStore,
     device: torch.device,
     report: Callable[[Progress], None],
+    *,
+    save_models: bool = False,
 ) -> int:
     """Do runs one after another; what fails is noted with its reason and stops nothing.
 
@@ -49,11 +51,12 @@ def execute(
         store: Where results go, each as soon as it is there.
         device: Where to compute.
         report: Called after each run.
+        save_models: Whether what each run trained is kept in the output folder.
 
     Returns:
         How many runs failed.
     """
-    worker = Worker(device)
+    worker = Worker(device, store.output / "models" if save_models else None)
     environment = describe_environment(device)
     seconds: dict[tuple[str, ...], list[float]] = {}
     failures = 0
@@ -79,7 +82,8 @@ def execute(
 
 def _kind(run: Run) -> tuple[str, ...]:
     """Return what runs of about equal cost have in common."""
-    return (run.backbone, run.strategy, run.split.regime, str(run.split.shots))
+    varied = f"{run.split.shots} {run.split.level}"
+    return (run.backbone, run.strategy, run.split.regime, varied)
 
 
 def _seconds_left(rest: Sequence[Run], seconds: Mapping[tuple[str, ...], list[float]]) -> float:

@@ -6,6 +6,7 @@ import resource
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +18,13 @@ from prognobench.plan import Run
 from prognobench.results.records import PREDICTION_COLUMNS, RunResult
 from prognobench.splits.split import PARTS
 from prognobench.strategies.linear import LinearOptions
+from prognobench.strategies.saving import save_model
 from prognobench.strategies.strategy import GradientOptions
-from prognobench.training.engine import Trained, train_by_gradient
+from prognobench.training.engine import train_by_gradient
 from prognobench.training.features import cached_features
 from prognobench.training.job import Job, prior_logit_shift
-from prognobench.training.probe import solve_probe
-
-THRESHOLD = 0.5
-"""Threshold on the raw probability: with balanced class weights it lies at the training part's
-own share of events. It is the paper's, and fixed before anything is trained."""
+from prognobench.training.probe import solve_probe, train_probe
+from prognobench.training.score import THRESHOLD
 
 
 @dataclass(frozen=True)
@@ -52,10 +51,11 @@ class Worker:
 
     Attributes:
         device: The device.
+        models: Folder for what each run trained; None to keep nothing of it.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
+    def __init__(self, device: torch.device, models: Path | None = None) -> None:
+        self.device, self.models = device, models
         self._backbone: Backbone | None = None
         self._images: tuple[str, torch.Tensor] | None = None
 
@@ -72,24 +72,29 @@ class Worker:
             run=run.id,
             images=self._on_device(images),
             targets=images.targets,
+            patients=np.unique(images.patient_ids, return_inverse=True)[1].astype(np.int64),
             rows=_rows(images.patient_ids, run.split.parts),
             prevalence=run.split.prevalence,
         )
         if isinstance(run.options, LinearOptions):
             features = cached_features(backbone, job.images, images.key)
-            probe = solve_probe(
-                job, features, run.options.C, run.options.fixed_C, run.recipe.class_weighting
-            )
-            info = {"C": probe.chosen_c, "last_train_loss": probe.train_loss}
-            trained = Trained(probe.logits, probe.parameters, info)
+            if run.options.lr is None:
+                strengths, fixed = run.options.C, run.options.fixed_C
+                trained = solve_probe(job, features, strengths, fixed, run.recipe)
+            else:
+                trained = train_probe(job, features, run.options.lr, run.recipe)
         elif isinstance(run.options, GradientOptions):
             trained = train_by_gradient(job, backbone, run.method, run.options, run.recipe)
         else:
             raise TypeError(f"the strategy {run.method.name} has options of an unknown kind")
+        if self.models and trained.head:
+            adapted = trained.backbone or backbone
+            save_model(adapted, trained.head, run.method, self.models / run.id)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         return RunResult(
             predictions=_predictions(images, job, trained.logits),
-            prior_logit_shift=prior_logit_shift(job, run.recipe.class_weighting),
+            validation_score=trained.validation_score,
+            prior_logit_shift=prior_logit_shift(job, run.recipe.imbalance),
             threshold=THRESHOLD,
             trainable_parameters=trained.parameters,
             train_seconds=time.perf_counter() - began,

@@ -20,8 +20,7 @@ BRIGHTNESS = 0.1
 def augment_chest(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
     """Shift, rotate, scale and re-expose each image a little, each by its own draw.
 
-    There is no flip: a mirrored chest has its heart on the wrong side and its side marker
-    reversed, which no patient's radiograph shows. All ranges are symmetric and uniform.
+    There is no flip here (see :func:`flip_some`). All ranges are symmetric and uniform.
 
     Args:
         images: uint8 of shape [B, 1, S, S].
@@ -56,3 +55,21 @@ def augment_chest(images: torch.Tensor, random: torch.Generator) -> torch.Tensor
     mean = pixels.mean(dim=(1, 2, 3), keepdim=True)
     pixels = (pixels - mean) * contrast + mean + brightness
     return pixels.round().clamp(0, 255).to(torch.uint8)
+
+
+def flip_some(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+    """Mirror each image left to right with probability one half.
+
+    Off by default: a mirrored chest has its heart on the wrong side and its side marker reversed,
+    which no patient's radiograph shows, and the size and side of heart and effusions carry
+    prognosis. Many chest X-ray recipes mirror all the same, so a recipe can ask for it.
+
+    Args:
+        images: uint8 of shape [B, 1, S, S].
+        random: A generator on the CPU, as for :func:`augment_chest`.
+
+    Returns:
+        uint8 of the same shape and device.
+    """
+    mirrored = (torch.rand(images.shape[0], generator=random) < 0.5).to(images.device)
+    return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from prognobench.evaluation.metrics import Metric
+from prognobench.evaluation.metric import Metric
 from prognobench.report import words
 from prognobench.report.content import Cell, ReportContent
 
@@ -69,7 +69,7 @@ def answers(content: ReportContent, found: Sequence[Cell]) -> list[Answer]:
                 task,
                 _patients(content, own),
                 tuple(_finding(content, cell) for cell in own),
-                tuple(_limits(own)),
+                (*_limits(own), *filter(None, [content.search_note])),
             )
         )
     return made
@@ -81,7 +81,7 @@ def _patients(content: ReportContent, own: Sequence[Cell]) -> str:
     if not sizes:
         return "No run of this task is done."
     patients, events = max(sizes)
-    outcome = content.outcomes.get(own[0].endpoint)
+    outcome = content.outcomes.get(own[0].task)
     meaning = f" ({outcome})" if outcome else ""
     return (
         f"{words.plural(patients, 'patient')} tested, {words.count(events)} with the "
@@ -118,7 +118,7 @@ def _finding(content: ReportContent, cell: Cell) -> Finding:
 def _measured(row: Mapping[str, Any], metric: Metric, cell: Cell) -> str:
     """Return a metric of a candidate with its interval and what to read it against."""
     value, low, high = (row[name] for name in words.metric_columns(metric, cell.metric))
-    against = words.chance_words(metric, row["prevalence"])
+    against = words.chance_words(metric, row, cell.metric)
     ends = words.interval(low, high)
     held = f"{words.level(cell.confidence)} interval {ends}" if low is not None else ends
     return f"{metric.title} {words.number(value)} ({held}{f'; {against}' if against else ''})"

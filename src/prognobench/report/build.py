@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pandas as pd
 from prognobench.errors import UserError
 from prognobench.evaluation.tables import leaderboard, run_metrics
 from prognobench.files import atomic_path
+from prognobench.plan import search_note
 from prognobench.report.content import ReportContent
 from prognobench.report.page import write_report
 from prognobench.results.records import RunState
@@ -55,7 +56,13 @@ def build_report(output: Path, store: ResultsStore) -> Built:
         spec.evaluation.replicates,
         spec.evaluation.confidence,
     )
-    for name, own in (("results.csv", results), ("leaderboard.csv", table)):
+    by_image = run_metrics(runs, store.predictions, "image")
+    tables = {
+        "results.csv": results,
+        "results_by_image.csv": by_image,
+        "leaderboard.csv": table,
+    }
+    for name, own in tables.items():
         with atomic_path(output / name) as temporary:
             own.to_csv(temporary, index=False)
     about = _read(output / "cohort" / "cohort.json")
@@ -69,8 +76,13 @@ def build_report(output: Path, store: ResultsStore) -> Built:
             runs=runs,
             confidence=spec.evaluation.confidence,
             spec=spec.as_yaml(),
-            provenance=about["provenance"],
-            outcomes=about["endpoints"],
+            search_note=search_note(spec),
+            provenance=_provenance(about["cohorts"]),
+            outcomes={
+                f"{own['name']}/{endpoint}": words
+                for own in about["cohorts"]
+                for endpoint, words in own["endpoints"].items()
+            },
             flows=about["flows"],
             audits={
                 task: _audit_facts(audit)
@@ -82,6 +94,13 @@ def build_report(output: Path, store: ResultsStore) -> Built:
         ),
     )
     return Built(page, table, int((runs["state"] == RunState.FAILED).sum()))
+
+
+def _provenance(cohorts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return where the cohorts came from, by its facts, or by cohort where there are several."""
+    if len(cohorts) == 1:
+        return dict(cohorts[0]["provenance"])
+    return {own["name"]: own["provenance"] for own in cohorts}
 
 
 def _read(path: Path) -> Mapping[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from prognobench.evaluation.metrics import METRICS, Metric
+from prognobench.evaluation.metric import Metric
+from prognobench.evaluation.metrics import METRICS
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,10 @@ class ReportContent:
             strategy, regime, shots, split, seed``.
         confidence: The share that the leaderboard's intervals hold, such as 0.95.
         spec: The resolved spec, as YAML.
+        search_note: Where the strategies had different search budgets, a sentence that says so.
         provenance: Where the cohort came from, such as ``title, version, licence, citation,
             url``.
-        outcomes: Per endpoint, its positive class in words.
+        outcomes: Per task, its positive class in words.
         flows: Per task (``<dataset>/<endpoint>``), the participant flow in order: mappings with
             ``step`` (``source``, a rule, or ``task``), ``reason``, ``images``, ``patients`` and
             ``events`` (None where unknown). The first and last count what is there, the others
@@ -45,6 +47,7 @@ class ReportContent:
     runs: pd.DataFrame
     confidence: float = 0.95
     spec: str = ""
+    search_note: str | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     outcomes: Mapping[str, str] = field(default_factory=dict)
     flows: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
@@ -64,6 +67,8 @@ class Cell:
         endpoint: Name of the endpoint.
         regime: Name of the regime.
         shots: Patients a class in the few-shot regime, else None.
+        level: Share of the training patients, or of events among them, where the regime varies
+            it, else None.
         rows: The candidates' leaderboard rows as mappings, missing values as None, by rank.
         metric: The metric they are ranked by.
         confidence: The share that intervals hold.
@@ -73,6 +78,7 @@ class Cell:
     endpoint: str
     regime: str
     shots: int | None
+    level: float | None
     rows: tuple[Mapping[str, Any], ...]
     metric: Metric
     confidence: float
@@ -86,8 +92,21 @@ class Cell:
     def setting(self) -> str:
         """The regime in words."""
         if self.shots is not None:
-            return f"few-shot, {self.shots} patient{'s' if self.shots > 1 else ''} a class"
+            where = " of one site" if self.regime == "few_shot_one_site" else ""
+            return f"few-shot, {self.shots} patient{'s' if self.shots > 1 else ''} a class{where}"
+        if self.level is not None:
+            share = f"{100 * self.level:g} %"
+            return {
+                "train_size": f"{share} of the training patients",
+                "imbalance_patients": f"{share} events, the number of training patients fixed",
+                "imbalance_events": f"{share} events, the number of training events fixed",
+            }[self.regime]
         return "all training data" if self.regime == "full_data" else self.regime.replace("_", " ")
+
+    @property
+    def varied(self) -> float | None:
+        """What a curve has on its abscissa: shots, or the level; None where nothing varies."""
+        return self.level if self.shots is None else self.shots
 
     @property
     def ranked(self) -> tuple[Mapping[str, Any], ...]:
@@ -101,18 +120,20 @@ class Cell:
 
 
 def cells(content: ReportContent) -> list[Cell]:
-    """Return the leaderboard cut into cells: tasks in its order, few-shot cells last in each."""
+    """Return the leaderboard cut into cells: tasks in its order, varied ones last in each."""
     table = content.leaderboard
-    keys = ["dataset", "endpoint", "regime", "shots"]
+    keys = ["dataset", "endpoint", "regime", "shots", "level"]
     found = []
     for _, rows in table.groupby(keys, sort=False, dropna=False):
         plain = tuple(records(rows))
         first = plain[0]
         metric = content.metrics[first["metric"]]
-        dataset, endpoint, regime, shots = (first[key] for key in keys)
-        found.append(Cell(dataset, endpoint, regime, shots, plain, metric, content.confidence))
+        dataset, endpoint, regime, shots, level = (first[key] for key in keys)
+        found.append(
+            Cell(dataset, endpoint, regime, shots, level, plain, metric, content.confidence)
+        )
     tasks = list(dict.fromkeys(cell.task for cell in found))
-    return sorted(found, key=lambda cell: (tasks.index(cell.task), cell.shots is not None))
+    return sorted(found, key=lambda cell: (tasks.index(cell.task), cell.varied is not None))
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

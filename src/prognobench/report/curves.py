@@ -1,4 +1,4 @@
-"""Few-shot curves, as Plotly data: the estimate over the number of shots, with its interval."""
+"""Curves as Plotly data: the estimate over the shots, or the level, with its interval."""
 
 from __future__ import annotations
 
@@ -12,12 +12,21 @@ from prognobench.report.marks import COLOURS, DASHES, SYMBOLS, Figure, hover, la
 
 PANELS_A_ROW = 3
 
+ABSCISSA = {
+    "few_shot": "training patients a class",
+    "few_shot_one_site": "training patients a class, all of one site",
+    "train_size": "share of the training patients",
+    "imbalance_patients": "share of events, at a fixed number of training patients",
+    "imbalance_events": "share of events, at a fixed number of training events",
+}
+"""What each regime that varies the training part varies."""
 
-def few_shot_curves(cells: Sequence[Cell]) -> Figure | None:
-    """Draw estimates over the number of shots, a panel a backbone, a line a strategy.
+
+def curves(cells: Sequence[Cell]) -> Figure | None:
+    """Draw estimates over what the regime varies, a panel a backbone, a line a strategy.
 
     Args:
-        cells: The few-shot cells of one task.
+        cells: The cells of one task and one regime that varies the training part.
     """
     points = [(cell, row) for cell in cells for row in cell.ranked]
     if not points:
@@ -40,7 +49,9 @@ def few_shot_curves(cells: Sequence[Cell]) -> Figure | None:
                 not any(trace.get("legendgroup") == label(strategy) for trace in traces),
             )
     height = 90 + 260 * lines
-    shots = sorted({cell.shots for cell in cells if cell.shots is not None})
+    axis = ABSCISSA[cells[0].regime]
+    places = sorted({cell.varied for cell in cells if cell.varied is not None})
+    ticks = [_tick(cells[0], place) for place in places]
     layout: dict[str, Any] = {
         "height": height,
         "margin": {"l": 55, "r": 10, "t": 75, "b": 50},
@@ -58,9 +69,9 @@ def few_shot_curves(cells: Sequence[Cell]) -> Figure | None:
         end = "" if panel == 1 else str(panel)
         layout[f"xaxis{end}"] = {
             "type": "log",
-            "tickvals": shots,
-            "ticktext": [str(value) for value in shots],
-            "title": {"text": "patients a class" if panel > len(backbones) - columns else ""},
+            "tickvals": places,
+            "ticktext": ticks,
+            "title": {"text": axis if panel > len(backbones) - columns else ""},
         }
         layout[f"yaxis{end}"] = {
             "title": {"text": label(metric.title) if panel % columns == 1 or columns == 1 else ""}
@@ -80,16 +91,19 @@ def few_shot_curves(cells: Sequence[Cell]) -> Figure | None:
             }
         )
     caption = (
-        f"{metric.title} over the number of training patients a class, a panel a backbone; bands "
-        f"are {words.level(cells[0].confidence)} intervals over patients and episodes. A click on "
+        f"{metric.title} over {axis}, a panel a backbone; bands "
+        f"are {words.level(cells[0].confidence)} intervals. A click on "
         "a strategy in the legend hides it, a double click shows it alone."
     )
     alternative = (
-        f"Few-shot curves of {metric.title} for {len(backbones)} backbones and {len(strategies)} "
-        f"strategies at {words.listing([str(value) for value in shots])} patients a class; the "
-        "same numbers are in the tables."
+        f"Curves of {metric.title} for {len(backbones)} backbones and {len(strategies)} "
+        f"strategies over {axis}, at {words.listing(ticks)}; the same numbers are in the tables."
     )
     return Figure({"data": traces, "layout": layout}, caption, alternative, height)
+
+
+def _tick(cell: Cell, place: float) -> str:
+    return str(place) if cell.shots is not None else f"{100 * place:g} %"
 
 
 def _curve(
@@ -101,11 +115,11 @@ def _curve(
     colour = COLOURS[number % len(COLOURS)]
     name = label(points[0][1]["strategy"])
     where = {"xaxis": f"x{panel}", "yaxis": f"y{panel}", "legendgroup": name, "name": name}
-    banded = [(c.shots, r["ci_low"], r["ci_high"]) for c, r in points if r["ci_low"] is not None]
+    banded = [(c.varied, r["ci_low"], r["ci_high"]) for c, r in points if r["ci_low"] is not None]
     band = {
         "type": "scatter",
         "mode": "lines",
-        "x": [shots for shots, _, _ in banded] + [shots for shots, _, _ in reversed(banded)],
+        "x": [place for place, _, _ in banded] + [place for place, _, _ in reversed(banded)],
         "y": [low for _, low, _ in banded] + [high for _, _, high in reversed(banded)],
         "fill": "toself",
         "fillcolor": f"rgba({', '.join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5))}, 0.1)",
@@ -117,7 +131,7 @@ def _curve(
     line = {
         "type": "scatter",
         "mode": "lines+markers",
-        "x": [cell.shots for cell, _ in points],
+        "x": [cell.varied for cell, _ in points],
         "y": [row["estimate"] for _, row in points],
         "line": {"color": colour, "width": 2, "dash": DASHES[number % len(DASHES)]},
         "marker": {"color": colour, "size": 7, "symbol": SYMBOLS[number % len(SYMBOLS)]},

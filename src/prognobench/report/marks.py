@@ -56,7 +56,7 @@ def hover(row: Mapping[str, Any], cell: Cell) -> str:
         f"{label(metric.title)} {words.value_with_interval(row, metric, metric)}",
     ]
     if row["estimate"] is not None:
-        lines.append(words.chance_words(metric, row["prevalence"]))
+        lines.append(words.chance_words(metric, row, metric))
         lines.append(
             f"{words.count(row['trainable_parameters'])} parameters, "
             f"{words.seconds(row['train_seconds'])} a run"

@@ -20,7 +20,7 @@ from prognobench.files import write_text
 from prognobench.report import figures, view, words
 from prognobench.report.answer import answers
 from prognobench.report.content import Cell, ReportContent, cells, records
-from prognobench.report.curves import few_shot_curves
+from prognobench.report.curves import curves
 from prognobench.report.marks import Figure
 
 TEMPLATES = files("prognobench.report").joinpath("templates")
@@ -55,11 +55,11 @@ class CellPage:
 
 @dataclass(frozen=True)
 class TaskPage:
-    """The cells of one task, and its few-shot curve if it has one."""
+    """The cells of one task, and its curves over shots, sizes and event rates."""
 
     task: str
     cells: tuple[CellPage, ...]
-    curve: Figure | None
+    curves: tuple[Figure, ...]
 
 
 def write_report(output: Path, content: ReportContent) -> Path:
@@ -140,10 +140,14 @@ def _task_pages(content: ReportContent, found: Sequence[Cell]) -> list[TaskPage]
     pages = []
     for task, members in groupby(found, key=lambda cell: cell.task):
         own = list(members)
-        shots = [cell for cell in own if cell.shots is not None]
-        curve = few_shot_curves(shots) if len(shots) > 1 else None
+        varied = [cell for cell in own if cell.varied is not None]
+        drawn = []
+        for regime in dict.fromkeys(cell.regime for cell in varied):
+            points = [cell for cell in varied if cell.regime == regime]
+            drawn.append(curves(points) if len(points) > 1 else None)
+        lines = tuple(figure for figure in drawn if figure is not None)
         made = tuple(_cell_page(content, cell, f"cell-{numbers[id(cell)]}") for cell in own)
-        pages.append(TaskPage(task, made, curve))
+        pages.append(TaskPage(task, made, lines))
     return pages
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from prognobench.evaluation.metrics import MAIN_METRICS, Metric
+from prognobench.evaluation.metric import Metric
+from prognobench.evaluation.metrics import MAIN_METRICS
 from prognobench.report import words
 from prognobench.report.content import Cell, ReportContent, records
 
@@ -61,11 +62,10 @@ def board(content: ReportContent, cell: Cell) -> Board:
     """Return a cell's leaderboard as text."""
     headline = cell.metric
     metrics = shown_metrics(content, headline)
-    prevalence = cell.ranked[0]["prevalence"] if cell.ranked else None
     held = f"{words.level(cell.confidence)} interval"
 
     def title(metric: Metric) -> Heading:
-        below = words.chance_words(metric, prevalence)
+        below = words.chance_words(metric, cell.ranked[0], headline) if cell.ranked else ""
         return Heading(f"{metric.title} ({held})", below, metric.name, "number")
 
     headings = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from prognobench.evaluation.metrics import Metric
+from prognobench.evaluation.metric import Metric
 
 MISSING = "–"
 
@@ -73,13 +73,14 @@ def value_with_interval(row: Mapping[str, Any], metric: Metric, headline: Metric
     return f"{number(value, digits)} ({interval(low, high, digits)})"
 
 
-def chance_words(metric: Metric, prevalence: float | None) -> str:
-    """Return what a metric's value is to be read against, or an empty text."""
-    if metric.chance is None or prevalence is None:
+def chance_words(metric: Metric, row: Mapping[str, Any], headline: Metric) -> str:
+    """Return what a metric's value in a row is to be read against, or an empty text."""
+    own = "chance" if metric.name == headline.name else f"{metric.name}_chance"
+    level_of_chance = row.get(own)
+    if metric.ideal is not None:
+        return f"ideal {metric.ideal:g}"
+    if level_of_chance is None:
         return ""
-    level_of_chance = metric.chance(prevalence)
-    if metric.name == "pr_auc":
-        return f"prevalence {number(level_of_chance)}"
     if metric.name.startswith("brier"):
         return f"uninformed {number(level_of_chance, 3)}"
     text = number(level_of_chance)

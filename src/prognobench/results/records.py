@@ -30,6 +30,8 @@ class RunResult:
     Attributes:
         predictions: One row an image: ``patient_id, image_id, part`` (train, val, test),
             ``target`` (0, 1), ``logit``, ``probability`` (the logistic function of the logit, raw).
+        validation_score: Score of the validation part by which learning rates are chosen, higher
+            is better (a loss is negated); None without a validation part.
         prior_logit_shift: What class weighting or balanced drawing added to the logit; subtracting
             it gives the logit at the cohort's own share of events.
         threshold: Probability at and above which an event is predicted, fixed before the
@@ -40,6 +42,7 @@ class RunResult:
     """
 
     predictions: pd.DataFrame
+    validation_score: float | None
     prior_logit_shift: float
     threshold: float
     trainable_parameters: int

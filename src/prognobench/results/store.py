@@ -27,14 +27,17 @@ RUNS = sql.Table(
     sql.Column("strategy", sql.String, nullable=False),
     sql.Column("regime", sql.String, nullable=False),
     sql.Column("shots", sql.Integer),
+    sql.Column("level", sql.Float),
     sql.Column("split", sql.String, nullable=False),
     sql.Column("fold", sql.Integer, nullable=False),
     sql.Column("repeat", sql.Integer, nullable=False),
     sql.Column("episode", sql.Integer),
     sql.Column("seed", sql.BigInteger, nullable=False),
+    sql.Column("lr", sql.Float),
     sql.Column("state", sql.String, nullable=False),
     sql.Column("reason", sql.String),
     sql.Column("attempts", sql.Integer, nullable=False),
+    sql.Column("validation_score", sql.Float),
     sql.Column("prior_logit_shift", sql.Float),
     sql.Column("threshold", sql.Float),
     sql.Column("trainable_parameters", sql.BigInteger),
@@ -47,6 +50,8 @@ RUNS = sql.Table(
     sql.Column("environment", sql.JSON),
 )
 """One row a run; the JSON columns hold what identifies it, how training went, and on what."""
+
+_NUMBERS = ("level", "lr", "validation_score", "prior_logit_shift", "threshold", "train_seconds")
 
 
 def _now() -> str:
@@ -71,12 +76,18 @@ class ResultsStore:
             (output / "predictions").mkdir(parents=True, exist_ok=True)
             self._engine = sql.create_engine(f"sqlite:///{output / 'results.db'}")
             _METADATA.create_all(self._engine)
+            known = {column["name"] for column in sql.inspect(self._engine).get_columns("runs")}
         except (OSError, sql.exc.SQLAlchemyError) as error:
             cause = getattr(error, "orig", None) or getattr(error, "strerror", None) or error
             raise UserError(
                 f"the output folder {output} cannot be used ({cause}): "
                 "name another with --output, or mend it"
             ) from error
+        if not known.issuperset(RUNS.c.keys()):
+            raise UserError(
+                f"the output folder {output} was written by another version of prognobench, whose "
+                "results cannot be gone on with: name another folder with --output"
+            )
 
     def register(self, records: Sequence[dict[str, Any]], infos: Sequence[dict[str, Any]]) -> None:
         """Make the plan known: new runs are added, those no longer planned are set aside.
@@ -158,7 +169,7 @@ class ResultsStore:
         table["reason"] = table["reason"].astype(object).where(table["reason"].notna(), None)
         for column in ("shots", "episode", "trainable_parameters"):
             table[column] = table[column].astype("Int64")
-        for column in ("prior_logit_shift", "threshold", "train_seconds"):
+        for column in _NUMBERS:
             table[column] = table[column].astype(float)
         return table
 
@@ -175,6 +186,7 @@ class ResultsStore:
             run,
             state=RunState.DONE,
             reason=None,
+            validation_score=result.validation_score,
             prior_logit_shift=result.prior_logit_shift,
             threshold=result.threshold,
             trainable_parameters=result.trainable_parameters,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.model_selection import StratifiedKFold, train_test_split
@@ -31,7 +34,13 @@ class Fold:
     prevalence: float
 
 
-def make_folds(targets: dict[str, int], folds: int, split_seed: int, repeat: int = 0) -> list[Fold]:
+def make_folds(
+    targets: dict[str, int],
+    folds: int,
+    split_seed: int,
+    repeat: int = 0,
+    sites: Mapping[str, str] | None = None,
+) -> list[Fold]:
     """Divide patients into stratified test folds.
 
     Splitting is at patient level (one row a patient), so that images of a patient can never be
@@ -43,6 +52,8 @@ def make_folds(targets: dict[str, int], folds: int, split_seed: int, repeat: int
         folds: Number of folds, at least 2.
         split_seed: Seed of the division.
         repeat: Number of the repetition.
+        sites: Site of every patient, where folds shall be stratified by site as well. Within an
+            outcome, sites with fewer patients than folds are put together.
 
     Raises:
         UserError: When a class has fewer patients than there are folds.
@@ -58,7 +69,8 @@ def make_folds(targets: dict[str, int], folds: int, split_seed: int, repeat: int
     seed = derived_seed("folds", folds, split_seed, repeat) % _SEED_LIMIT
     divider = StratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
     made = []
-    for number, (rest, test) in enumerate(divider.split(patients, labels)):
+    strata = labels if sites is None else _strata(patients, targets, sites, folds)
+    for number, (rest, test) in enumerate(divider.split(patients, strata)):
         made.append(
             Fold(
                 number,
@@ -70,12 +82,63 @@ def make_folds(targets: dict[str, int], folds: int, split_seed: int, repeat: int
     return made
 
 
-def full_data_splits(
+def _strata(
+    patients: Sequence[str], targets: Mapping[str, int], sites: Mapping[str, str], folds: int
+) -> list[str]:
+    """Return outcome and site of each patient as one label, rare ones put together."""
+    names = [f"{targets[patient]} {sites.get(patient, '')}" for patient in patients]
+    counts = Counter(names)
+    together = [name if counts[name] >= folds else name[0] for name in names]
+    left = Counter(together)
+    largest = {
+        outcome: max((n for n in left if n[0] == outcome), key=lambda n: (left[n], n))
+        for outcome in {name[0] for name in together}
+    }
+    # What was put together can still be too few to be divided: it joins the largest.
+    return [name if left[name] >= folds else largest[name[0]] for name in together]
+
+
+def divide_validation(
+    targets: Mapping[str, int],
+    patients: Sequence[str],
+    validation_fraction: float,
+    origin: tuple[Any, ...],
+) -> tuple[list[str], list[str]]:
+    """Divide patients into a training and a validation part, stratified by target.
+
+    Args:
+        targets: Target (0 or 1) of every patient.
+        patients: The patients outside the test part.
+        validation_fraction: Share of them that validates, in (0, 1).
+        origin: What the random division is derived from.
+
+    Raises:
+        UserError: When a part cannot hold both classes.
+    """
+    labels = [targets[patient] for patient in patients]
+    try:
+        train, val = train_test_split(
+            list(patients),
+            test_size=validation_fraction,
+            stratify=labels,
+            random_state=derived_seed(*origin) % _SEED_LIMIT,
+        )
+    except ValueError as error:
+        raise UserError(
+            f"validation_fraction: {validation_fraction} of {len(labels)} patients with "
+            f"{sum(labels)} events cannot hold both classes: use fewer folds or a "
+            "larger fraction"
+        ) from error
+    return train, val
+
+
+def full_data_splits(  # noqa: PLR0917  the keys of the regime
     targets: dict[str, int],
     folds: int,
     repeats: int,
     validation_fraction: float,
     split_seed: int,
+    sites: Mapping[str, str] | None = None,
 ) -> list[Split]:
     """Return the splits of the regime ``full_data``: one a fold and repetition.
 
@@ -86,22 +149,13 @@ def full_data_splits(
         validation_fraction: Share of the patients outside the test fold that validate, in
             (0, 1), stratified by target.
         split_seed: Seed of all divisions.
+        sites: Site of every patient, where test folds shall be stratified by site as well.
     """
     splits = []
     for repeat in range(repeats):
-        for fold in make_folds(targets, folds, split_seed, repeat):
-            labels = [targets[patient] for patient in fold.rest]
-            seed = derived_seed("validation", folds, split_seed, repeat, fold.number) % _SEED_LIMIT
-            try:
-                train, val = train_test_split(
-                    fold.rest, test_size=validation_fraction, stratify=labels, random_state=seed
-                )
-            except ValueError as error:
-                raise UserError(
-                    f"validation_fraction: {validation_fraction} of {len(labels)} patients with "
-                    f"{sum(labels)} events cannot hold both classes: use fewer folds or a "
-                    "larger fraction"
-                ) from error
+        for fold in make_folds(targets, folds, split_seed, repeat, sites):
+            origin = ("validation", folds, split_seed, repeat, fold.number)
+            train, val = divide_validation(targets, fold.rest, validation_fraction, origin)
             parts = dict.fromkeys(train, "train")
             parts |= dict.fromkeys(val, "val")
             parts |= dict.fromkeys(fold.test, "test")

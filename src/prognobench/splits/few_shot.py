@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from prognobench.errors import UserError
 from prognobench.randomness import generator
-from prognobench.splits.cross_validation import make_folds
+from prognobench.splits.cross_validation import Fold, make_folds
 from prognobench.splits.split import Split
 
+_ANYWHERE = ""
 
-def few_shot_splits(
+
+def few_shot_splits(  # noqa: PLR0917  the keys of the regime
     targets: dict[str, int],
     shots: Sequence[int],
     episodes: int,
     folds: int,
     split_seed: int,
+    sites: Mapping[str, str] | None = None,
 ) -> list[Split]:
     """Return the splits of the regime ``few_shot``: one a shot size and episode.
 
@@ -27,42 +31,57 @@ def few_shot_splits(
     Where the smaller class outside some test fold has fewer than K patients, every episode of
     that K is returned as infeasible, never filled up with repetitions.
 
+    With ``sites`` all K patients of both classes of an episode come from one site (the regime
+    ``few_shot_one_site``). The sites take turns, each fold in its own order; those take part
+    that can fill the largest K that any site can fill, so that the sites are the same for
+    every K and draws stay nested.
+
     Args:
         targets: Target (0 or 1) of every patient.
         shots: Values of K, patients a class.
         episodes: Number of draws for each K.
         folds: Number of folds of the division that gives the test parts.
         split_seed: Seed of the division and the draws.
+        sites: Site of every patient, where all of an episode shall come from one.
+
+    Raises:
+        UserError: When ``sites`` lacks a patient's site.
     """
+    regime = "few_shot" if sites is None else "few_shot_one_site"
+    if sites is not None and not all(sites.get(patient) for patient in targets):
+        raise UserError(
+            "few_shot: not every patient has a site: fill the column 'site', or leave one_site out"
+        )
     division = make_folds(targets, folds, split_seed)
-    smallest = min(
-        sum(targets[patient] == label for patient in fold.rest)
-        for fold in division
-        for label in (0, 1)
-    )
+    site_of = dict.fromkeys(targets, _ANYWHERE) if sites is None else dict(sites)
+    smallest = _smallest_classes(targets, site_of, division)
+    possible = [count for count in shots if count <= max(smallest.values())]
+    eligible = sorted(site for site, least in smallest.items() if least >= max(possible, default=0))
     splits = []
     for episode in range(episodes):
         fold = division[episode % folds]
+        site = eligible[(episode // folds + episode) % len(eligible)]
         queues = {}
         for label in (0, 1):
-            members = [patient for patient in fold.rest if targets[patient] == label]
-            random = generator("few_shot", folds, split_seed, episode, label)
+            members = [p for p in fold.rest if targets[p] == label and site_of[p] == site]
+            random = generator(regime, folds, split_seed, episode, label)
             queues[label] = [members[index] for index in random.permutation(len(members))]
         for count in shots:
             infeasible = None
             parts: dict[str, str] = {}
-            if count > smallest:
+            if count not in possible:
+                where = "" if sites is None else " of one site"
                 infeasible = (
-                    f"{count} shots need {count} patients of each class outside the test fold, "
-                    f"the smaller class has {smallest}"
+                    f"{count} shots need {count} patients{where} of each class outside the test "
+                    f"fold, the smaller class has {max(smallest.values())}"
                 )
             else:
                 chosen = [patient for queue in queues.values() for patient in queue[:count]]
                 parts = dict.fromkeys(chosen, "train") | dict.fromkeys(fold.test, "test")
             splits.append(
                 Split(
-                    name=f"few_shot-shots{count}-episode{episode}",
-                    regime="few_shot",
+                    name=f"{regime}-shots{count}-episode{episode}",
+                    regime=regime,
                     parts=parts,
                     fold=fold.number,
                     episode=episode,
@@ -72,3 +91,17 @@ def few_shot_splits(
                 )
             )
     return splits
+
+
+def _smallest_classes(
+    targets: Mapping[str, int], site_of: Mapping[str, str], division: Sequence[Fold]
+) -> dict[str, int]:
+    """Return, for each site, its smaller class outside the test fold that takes most of it."""
+    return {
+        site: min(
+            sum(targets[p] == label and site_of[p] == site for p in fold.rest)
+            for fold in division
+            for label in (0, 1)
+        )
+        for site in sorted(set(site_of.values()))
+    }

@@ -20,7 +20,7 @@ class Split:
 
     Attributes:
         name: Its name within a task, such as ``full_data-repeat0-fold3``.
-        regime: The regime that asked for it, ``full_data`` or ``few_shot``.
+        regime: The regime that asked for it, such as ``full_data`` or ``few_shot``.
         parts: Part of each patient, by ``patient_id``; patients left out do not appear.
         fold: Number of the test fold.
         repeat: Number of the repetition of the cross-validation.
@@ -29,6 +29,9 @@ class Split:
         prevalence: Share of events among all patients outside the test part, in (0, 1). The
             share in the training part differs from it where the draw was balanced.
         infeasible: Why the split cannot be made (then ``parts`` is empty); None when it can.
+        level: Where a regime varies the training part: the share of patients kept
+            (``train_size``) or the share of events (``imbalance``); None in other regimes.
+        held_out: The site that is tested; None in other regimes.
     """
 
     name: str
@@ -40,6 +43,8 @@ class Split:
     episode: int | None = None
     shots: int | None = None
     infeasible: str | None = None
+    level: float | None = None
+    held_out: str | None = None
 
     def patients(self, part: str) -> list[str]:
         """Return the patients of a part, sorted."""
@@ -72,6 +77,8 @@ def check_split(split: Split, targets: dict[str, int]) -> None:
         if part == "val" and not members:
             continue
         events = sum(targets[patient] for patient in members)
+        if part == "test" and members and split.held_out is not None:
+            continue  # a site has the patients it has
         if events == 0 or events == len(members):
             raise UserError(
                 f"the {part} part of the split {split.name} has {events} events among "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prognobench.strategies.strategy import GradientOptions, Strategy, anywhere
+from prognobench.strategies.strategy import Cell, GradientOptions, Strategy, anywhere
 
 if TYPE_CHECKING:
     from prognobench.backbones.backbone import Backbone
@@ -14,6 +14,8 @@ def _attach(backbone: Backbone, _: GradientOptions) -> None:
     for name, parameter in backbone.network.named_parameters():
         # By its end, not by containing the word: Swin's relative_position_bias_table is no bias.
         parameter.requires_grad_(name.endswith("bias"))
+    if not any(parameter.requires_grad for parameter in backbone.network.parameters()):
+        raise ValueError(f"{backbone.entry.name} has no biases for BitFit to train")
 
 
 STRATEGY = Strategy(
@@ -24,6 +26,15 @@ STRATEGY = Strategy(
     options=GradientOptions,
     # Decay would pull pretrained biases towards 0.
     defaults={kind: {"lr": 1e-3, "weight_decay": 0.0} for kind in ("vit", "cnn")},
+    cells={
+        "vit": Cell(True, "every bias"),
+        "vit_hidden_projections": Cell(True, "every bias"),
+        "cnn": Cell(
+            True,
+            "every bias: in most networks those of batch normalisation only, since convolutions "
+            "before it have none",
+        ),
+    },
     unsuitable=anywhere,
     attach=_attach,
 )

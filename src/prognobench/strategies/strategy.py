@@ -9,9 +9,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,6 +23,22 @@ if TYPE_CHECKING:
     from prognobench.backbones.backbone import Backbone
 
 ENTRY_POINT_GROUP = "prognobench.strategies"
+
+PEFT_PREFIX = "peft "
+"""What the names of peft's own methods begin with, so that ``peft LORA`` is not ``lora``."""
+
+KINDS: Final[Mapping[str, str]] = {
+    "vit": "vision transformers as timm has them (ViT, DINOv2, CLIP, EVA, Swin)",
+    "vit_hidden_projections": (
+        "vision transformers whose attention cannot be taken apart (torch.nn.MultiheadAttention)"
+    ),
+    "cnn": "convolutional networks (ResNet, DenseNet, EfficientNet)",
+}
+"""The kinds of backbone in the compatibility matrix, in words."""
+
+
+_NO_STRATEGIES = {"strategy", "adapters", "peft_methods", "trial", "compatibility", "saving"}
+"""The modules of this package that hold what strategies share."""
 
 
 class StrategyOptions(BaseModel):
@@ -45,6 +61,19 @@ class GradientOptions(StrategyOptions):
 
 
 @dataclass(frozen=True)
+class Cell:
+    """A cell of the compatibility matrix: a strategy, with its defaults, on a kind of backbone.
+
+    Attributes:
+        possible: Whether the strategy applies.
+        words: What it comes to there; where it does not apply, the reason.
+    """
+
+    possible: bool
+    words: str
+
+
+@dataclass(frozen=True)
 class Strategy:
     """A way of adapting a backbone.
 
@@ -56,10 +85,16 @@ class Strategy:
             descent, with :class:`~prognobench.strategies.linear.LinearOptions` as a probe.
         defaults: For each kind of backbone, the options that stand where the spec says none,
             such as ``{"vit": {"lr": 5e-4}}``.
-        unsuitable: Returns why the strategy cannot apply to a backbone, or None when it can.
+        cells: Its row of the compatibility matrix, by the kinds in
+            :data:`KINDS`.
+        unsuitable: Returns why the strategy with resolved options cannot apply to a backbone, or
+            None when it can. Nothing is loaded for it.
         attach: Adapts a frozen backbone in place, so that exactly the parameters to be trained
             require gradients; at attachment its features are unchanged.
         trains_normalisation: Whether running statistics of batch normalisation move in training.
+        after_step: Called after each optimiser step, gradients still there, with the adapted
+            backbone, the number of the step (from 1) and of all steps; for methods that move
+            their budget between layers in training.
     """
 
     name: str
@@ -67,9 +102,11 @@ class Strategy:
     source: str
     options: type[StrategyOptions]
     defaults: Mapping[str, Mapping[str, Any]]
-    unsuitable: Callable[[BackboneEntry], str | None]
+    unsuitable: Callable[[BackboneEntry, Any], str | None]
     attach: Callable[[Backbone, Any], None]
+    cells: Mapping[str, Cell] = field(default_factory=dict)
     trains_normalisation: bool = False
+    after_step: Callable[[Backbone, int, int], None] | None = None
 
     def resolve(self, given: Mapping[str, Any], kind: str) -> StrategyOptions:
         """Return the options for a kind of backbone: those given, then the defaults.
@@ -81,10 +118,8 @@ class Strategy:
 
 
 def _modules() -> list[str]:
-    own = __name__.rpartition(".")[2]
-    return [
-        module.name for module in pkgutil.iter_modules(strategies.__path__) if module.name != own
-    ]
+    names = {module.name for module in pkgutil.iter_modules(strategies.__path__)}
+    return sorted(names - _NO_STRATEGIES)
 
 
 def strategy_names() -> list[str]:
@@ -93,11 +128,15 @@ def strategy_names() -> list[str]:
 
 
 def get_strategy(name: str) -> Strategy:
-    """Return a strategy by its name.
+    """Return a strategy by its name; ``peft DORA`` is peft's method DORA.
 
     Raises:
         UserError: When there is none of that name; the sentence names the nearest.
     """
+    if name.startswith(PEFT_PREFIX):
+        from prognobench.strategies.peft_methods import peft_strategy
+
+        return peft_strategy(name.removeprefix(PEFT_PREFIX))
     found: object = None
     if name in _modules():
         found = importlib.import_module(f"{strategies.__name__}.{name}").STRATEGY
@@ -111,6 +150,6 @@ def get_strategy(name: str) -> Strategy:
     return found
 
 
-def anywhere(_: BackboneEntry) -> str | None:
+def anywhere(_entry: BackboneEntry, _options: StrategyOptions) -> str | None:
     """Say that a strategy suits every backbone (for ``Strategy.unsuitable``)."""
     return None

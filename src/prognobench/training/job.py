@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from prognobench.training.losses import log_odds
+
 
 @dataclass(frozen=True)
 class Job:
@@ -17,6 +19,7 @@ class Job:
         run: Id of the run; every random stream of its training is derived from it.
         images: uint8 [N, 1, S, S], all images of the task on the device; runs share it.
         targets: int64 [N], 0 or 1, the target of each image's patient.
+        patients: int64 [N], a number for each image's patient.
         rows: For each of the parts ``train``, ``val`` and ``test``, indices of its images.
         prevalence: Share of events among all patients outside the test part, in (0, 1).
     """
@@ -24,6 +27,7 @@ class Job:
     run: str
     images: torch.Tensor
     targets: npt.NDArray[np.int64]
+    patients: npt.NDArray[np.int64]
     rows: dict[str, npt.NDArray[np.int64]]
     prevalence: float
 
@@ -33,23 +37,20 @@ class Job:
         return len(self.rows["val"]) == 0
 
 
-def prior_logit_shift(job: Job, class_weighting: str) -> float:
+def prior_logit_shift(job: Job, imbalance: str) -> float:
     """Return what the training's own share of events adds to the logit.
 
-    A model trained on classes weighted to equal shares learns the logit at a share of one
-    half; the difference to the logit of the true share is constant (prior correction, Saerens
-    et al. 2002, Neural Computation 14:21).
+    A model trained on classes weighted or sampled to equal shares, or with adjusted logits,
+    learns the logit at a share of one half; the difference to the logit of the true share is
+    constant (prior correction, Saerens et al. 2002, Neural Computation 14:21). It is exact for
+    the cross-entropy; the focal loss bends probabilities beyond it.
 
     Args:
         job: The run's data.
-        class_weighting: ``balanced`` or ``none``.
+        imbalance: As :class:`prognobench.training.recipe.Recipe` has it.
 
     Returns:
         logit(share in training) - logit(prevalence); subtract it from a predicted logit.
     """
-    trained = 0.5 if class_weighting == "balanced" else job.targets[job.rows["train"]].mean()
-    return float(_logit(trained) - _logit(job.prevalence))
-
-
-def _logit(share: float) -> float:
-    return float(np.log(share) - np.log1p(-share))
+    trained = job.targets[job.rows["train"]].mean() if imbalance == "none" else 0.5
+    return log_odds(float(trained)) - log_odds(job.prevalence)

@@ -1,31 +1,84 @@
-"""Losses of binary outcomes."""
+"""Losses of binary outcomes, and what is done about a rare class."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from prognobench.training.recipe import Recipe
 
-def class_weights(targets: npt.NDArray[np.int64], weighting: str) -> tuple[float, float]:
-    """Return the weights of the classes 0 and 1.
+FOCUS = 2.0
+"""Gamma of the focal loss: Lin et al. 2017 found 2 best."""
+
+Loss: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Takes logits and targets (float, 0 or 1), both [B], and gives their mean loss."""
+
+
+def class_weights(targets: npt.NDArray[np.int64]) -> tuple[float, float]:
+    """Return the weights of the classes 0 and 1: n / (2 n_class).
+
+    As scikit-learn's ``class_weight="balanced"``.
 
     Args:
         targets: Targets of the training images, 0 or 1, both present.
-        weighting: ``balanced``: n / (2 n_class), as scikit-learn's ``class_weight="balanced"``;
-            ``none``: 1 and 1.
     """
-    if weighting == "none":
-        return 1.0, 1.0
     events = float(targets.mean())
     return 0.5 / (1 - events), 0.5 / events
 
 
-def weighted_log_loss(
-    logits: torch.Tensor, targets: torch.Tensor, weights: tuple[float, float]
+def log_odds(share: float) -> float:
+    """Return the log-odds of a share in (0, 1)."""
+    return float(np.log(share) - np.log1p(-share))
+
+
+def training_loss(recipe: Recipe, targets: npt.NDArray[np.int64]) -> Loss:
+    """Return the loss of a training batch.
+
+    Args:
+        recipe: Its ``loss`` and ``imbalance``.
+        targets: Targets of the training images, 0 or 1, both present.
+    """
+    weighted = recipe.imbalance == "class_weights"
+    return _loss(recipe, targets, class_weights(targets) if weighted else (1.0, 1.0))
+
+
+def expected_loss(recipe: Recipe, targets: npt.NDArray[np.int64]) -> Loss:
+    """Return the loss that a whole part has under the objective that training minimises.
+
+    It differs from :func:`training_loss` for balanced sampling only: a part that is not sampled
+    is weighted instead, which has the same expectation.
+
+    Args:
+        recipe: Its ``loss`` and ``imbalance``.
+        targets: Targets of the training images, 0 or 1, both present.
+    """
+    weighted = recipe.imbalance in ("class_weights", "balanced_sampling")
+    return _loss(recipe, targets, class_weights(targets) if weighted else (1.0, 1.0))
+
+
+def _loss(recipe: Recipe, targets: npt.NDArray[np.int64], weights: tuple[float, float]) -> Loss:
+    adjusts = recipe.imbalance == "logit_adjustment"
+    shift = log_odds(float(targets.mean())) if adjusts else 0.0
+    focus = FOCUS if recipe.loss == "focal" else 0.0
+
+    def loss(logits: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+        return weighted_loss(logits + shift, own, weights, focus)
+
+    return loss
+
+
+def weighted_loss(
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    weights: tuple[float, float] = (1.0, 1.0),
+    focus: float = 0.0,
 ) -> torch.Tensor:
-    """Return the class-weighted cross-entropy, divided by the sum of the weights.
+    """Return the class-weighted cross-entropy or focal loss, divided by the sum of the weights.
 
     The division by the sum of weights, as in ``torch.nn.functional.cross_entropy``, keeps the
     gradient's scale independent of how rare the event is.
@@ -34,7 +87,12 @@ def weighted_log_loss(
         logits: float [B].
         targets: float [B], 0 or 1.
         weights: Weights of the classes 0 and 1.
+        focus: Gamma of the focal loss: each loss is multiplied by (1 - p)^gamma, where p is the
+            probability given to the true class. 0 gives the cross-entropy.
     """
-    weight = torch.where(targets > 0.5, weights[1], weights[0])
+    weight = weights[0] + (weights[1] - weights[0]) * targets
     losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    if focus:
+        # exp(-loss) is the probability of the true class.
+        losses = (-torch.expm1(-losses)) ** focus * losses
     return (weight * losses).sum() / weight.sum()

@@ -1,0 +1,180 @@
+"""Tests for two candidates, and what holds when many are tested.
+
+The bootstrap of the leaderboard works for every metric. These are the tests that reviewers know
+by name: DeLong's for the AUROC on the same patients, and the corrected resampled t-test for
+values of the same cross-validation folds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from prognobench.evaluation.patients import Array
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A difference between two candidates.
+
+    Attributes:
+        difference: First less second.
+        low: Lower end of its interval.
+        high: Upper end.
+        p_value: Two-sided, in [0, 1]; NaN where the test is undefined.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def delong(
+    target: NDArray[np.int64], first: Array, second: Array, confidence: float = 0.95
+) -> Comparison:
+    """Compare the AUROC of two scores on the same patients.
+
+    DeLong et al. 1988 (Biometrics 44:837), with the placement values from mid-ranks (Sun and Xu
+    2014, IEEE Signal Processing Letters 21:1389). Each row must be a patient of its own.
+
+    Args:
+        target: 1 or 0 for each of n patients.
+        first: Score of the first candidate, any monotone scale.
+        second: Score of the second.
+        confidence: Share of repetitions in which the interval holds the truth.
+
+    Raises:
+        ValueError: When a class has fewer than two patients, whose spread is then unknown.
+    """
+    event = target == 1
+    if min(event.sum(), (~event).sum()) < 2:
+        raise ValueError("DeLong's test needs two patients of each class")
+    placements = [_placements(score, event) for score in (first, second)]
+    events = np.stack([above for above, _ in placements])
+    others = np.stack([below for _, below in placements])
+    covariance = np.cov(events) / events.shape[1] + np.cov(others) / others.shape[1]
+    difference = float(events[0].mean() - events[1].mean())
+    error = math.sqrt(max(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1], 0.0))
+    return _normal(difference, error, confidence)
+
+
+def delong_over_folds(
+    folds: Sequence[tuple[NDArray[np.int64], Array, Array]], confidence: float = 0.95
+) -> Comparison | None:
+    """Compare the mean AUROC over folds whose test patients are disjoint.
+
+    Scores of different models share no scale, so each fold is compared alone; the folds' errors
+    are independent, since no patient is in two of them.
+
+    Args:
+        folds: For each fold the targets and the scores of both candidates.
+        confidence: As :func:`delong`.
+
+    Returns:
+        The comparison over the folds with two patients of each class; None without any.
+    """
+    made = [
+        delong(target, first, second)
+        for target, first, second in folds
+        if min(target.sum(), len(target) - target.sum()) >= 2
+    ]
+    if not made:
+        return None
+    # The half width of a 95 % interval is 1.96 standard errors.
+    errors = [(fold.high - fold.low) / 2 / float(stats.norm.isf(0.025)) for fold in made]
+    difference = float(np.mean([fold.difference for fold in made]))
+    return _normal(difference, math.hypot(*errors) / len(made), confidence)
+
+
+def _normal(difference: float, error: float, confidence: float) -> Comparison:
+    half = float(stats.norm.isf((1 - confidence) / 2)) * error
+    if error < 1e-12:
+        p_value = 1.0 if abs(difference) < 1e-12 else 0.0
+    else:
+        p_value = float(2 * stats.norm.sf(abs(difference) / error))
+    return Comparison(difference, difference - half, difference + half, p_value)
+
+
+def _placements(score: Array, event: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Return for each event the share of others below it, and for each other of events above."""
+    together = stats.rankdata(score)
+    events, others = int(event.sum()), int((~event).sum())
+    above = (together[event] - stats.rankdata(score[event])) / others
+    below = 1.0 - (together[~event] - stats.rankdata(score[~event])) / events
+    return above, below
+
+
+def corrected_resampled_t(
+    first: Sequence[float],
+    second: Sequence[float],
+    test_share: float,
+    confidence: float = 0.95,
+) -> Comparison:
+    """Compare two candidates by their values on the same folds of a (repeated) cross-validation.
+
+    The training parts of folds overlap, so that a plain paired t-test rejects far too often; the
+    variance of the mean is enlarged to (1/k + n_test/n_train) times that of the differences
+    (Nadeau and Bengio 2003, Machine Learning 52:239; Bouckaert and Frank 2004, PAKDD).
+
+    Args:
+        first: Values of the first candidate, one a fold and repetition.
+        second: Values of the second, in the same order.
+        test_share: Number of test patients divided by that of training patients, above 0; 0.25
+            for 5 folds without a validation part.
+        confidence: Share of repetitions in which the interval holds the truth.
+
+    Returns:
+        The comparison; ends and p-value NaN with fewer than two folds.
+    """
+    differences = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
+    folds = len(differences)
+    mean = float(differences.mean())
+    if folds < 2:
+        return Comparison(mean, float("nan"), float("nan"), float("nan"))
+    error = math.sqrt((1.0 / folds + test_share) * float(differences.var(ddof=1)))
+    half = float(stats.t.isf((1 - confidence) / 2, folds - 1)) * error
+    if error < 1e-12:
+        p_value = 1.0 if abs(mean) < 1e-12 else 0.0
+    else:
+        p_value = float(2 * stats.t.sf(abs(mean) / error, folds - 1))
+    return Comparison(mean, mean - half, mean + half, p_value)
+
+
+def bootstrap_p_value(replicates: Array) -> float:
+    """Return the two-sided p-value of a bootstrapped difference against no difference.
+
+    Twice the smaller share of replicates on a side of 0, a replicate added to each (Davison and
+    Hinkley 1997, Bootstrap Methods, section 4.4), so that it agrees with the percentile interval.
+
+    Args:
+        replicates: Differences of shape [B], NaN where undefined.
+
+    Returns:
+        In (0, 1]; NaN where no replicate is defined.
+    """
+    defined = replicates[np.isfinite(replicates)]
+    if not len(defined):
+        return float("nan")
+    smaller = min((defined <= 0).sum(), (defined >= 0).sum())
+    return float(min(1.0, 2 * (smaller + 1) / (len(defined) + 1)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for their number (Holm 1979, Scand J Stat 6:65), in their order.
+
+    Undefined ones (NaN) stay undefined and do not count.
+    """
+    from statsmodels.stats.multitest import multipletests
+
+    given = np.asarray(p_values, dtype=float)
+    corrected = np.full(len(given), np.nan)
+    known = np.isfinite(given)
+    if known.any():
+        corrected[known] = multipletests(given[known], method="holm")[1]
+    return [float(value) for value in corrected]

@@ -1,0 +1,93 @@
+"""Candidates over several tasks: do their ranks differ, and which cannot be told apart?
+
+Friedman's test and Nemenyi's post-hoc test over tasks (Demsar 2006, JMLR 7:1). Endpoints of
+one cohort share their patients and are no independent tasks: their values are averaged first,
+so that a block is a cohort.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+LEAST_BLOCKS = 3
+"""With fewer cohorts no rank can be told from chance, and the test is not made."""
+
+LEAST_CANDIDATES = 3
+"""Friedman's test compares at least three."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Mean ranks over blocks, and what they are evidence of.
+
+    Attributes:
+        mean_ranks: Mean rank of each candidate, 1 the best, sorted.
+        blocks: Number of independent blocks (cohorts).
+        p_value: Of Friedman's test that all candidates are alike; NaN where it is not made.
+        groups: Largest sets of candidates that Nemenyi's test does not tell apart, as bars in a
+            critical-difference diagram; everyone in one set where Friedman's test is not made or
+            does not reject.
+        note: What the data cannot support, in a sentence; empty where the tests were made.
+    """
+
+    mean_ranks: pd.Series
+    blocks: int
+    p_value: float
+    groups: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+def rank_candidates(
+    values: pd.DataFrame, *, higher_is_better: bool = True, level: float = 0.05
+) -> Ranking:
+    """Rank candidates over tasks.
+
+    Args:
+        values: Columns ``dataset, endpoint, candidate, estimate``; candidates without a value on
+            every task are left out.
+        higher_is_better: The direction of the metric.
+        level: Level of both tests.
+
+    Returns:
+        The ranking; ``mean_ranks`` is empty when no candidate has a value on every task.
+    """
+    import scikit_posthocs
+    from scipy import stats
+
+    wide = values.pivot_table(
+        index=["dataset", "endpoint"], columns="candidate", values="estimate", dropna=False
+    ).dropna(axis="columns")
+    signed = wide if higher_is_better else -wide
+    # Ranks of the endpoints of a cohort are averaged: the cohort is the block.
+    within = signed.rank(axis="columns", ascending=False).groupby(level="dataset").mean()
+    mean_ranks = within.mean().sort_values(kind="stable")
+    names = tuple(str(name) for name in mean_ranks.index)
+    blocks = len(within)
+    if blocks < LEAST_BLOCKS or len(names) < LEAST_CANDIDATES:
+        note = (
+            f"{len(names)} candidates with results on every one of {blocks} cohorts are too few "
+            f"to test ranks, which takes at least {LEAST_CANDIDATES} on {LEAST_BLOCKS}"
+        )
+        return Ranking(mean_ranks, blocks, float("nan"), (names,) if names else (), note)
+    ordered = within[list(mean_ranks.index)]
+    statistic = stats.friedmanchisquare(*(-ordered[name] for name in ordered.columns))
+    p_value = float(statistic.pvalue) if np.isfinite(statistic.pvalue) else 1.0
+    if p_value > level:
+        return Ranking(mean_ranks, blocks, p_value, (names,))
+    apart = scikit_posthocs.posthoc_nemenyi_friedman(ordered.to_numpy()) <= level
+    return Ranking(mean_ranks, blocks, p_value, _bars(names, apart.to_numpy()))
+
+
+def _bars(names: tuple[str, ...], apart: np.ndarray) -> tuple[tuple[str, ...], ...]:
+    """Return the longest runs of neighbours in rank none of which is told from another."""
+    bars: list[tuple[int, int]] = []
+    for first in range(len(names)):
+        last = first
+        while last + 1 < len(names) and not apart[first, last + 1]:
+            last += 1
+        if not bars or last > bars[-1][1]:
+            bars.append((first, last))
+    return tuple(names[first : last + 1] for first, last in bars)

@@ -1,0 +1,204 @@
+"""The regimes: how much data, of what balance, and who is tested; from keys to splits.
+
+To add a regime, add its keys here and the drawing of its splits to ``splits/``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from prognobench.errors import UserError, nearest
+from prognobench.splits.cross_validation import full_data_splits
+from prognobench.splits.few_shot import few_shot_splits
+from prognobench.splits.fixed import fixed_splits
+from prognobench.splits.sites import leave_one_site_out_splits
+from prognobench.splits.split import PARTS, Split
+from prognobench.splits.subsample import imbalance_splits, train_size_splits
+
+
+class _Regime(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _CrossValidation(_Regime):
+    folds: int = Field(default=5, ge=2)
+    repeats: int = Field(default=1, ge=1)
+    validation_fraction: float = Field(default=0.2, gt=0, lt=1)
+    by_site: bool = False
+    split_seed: int = 0
+
+
+class FullDataSpec(_CrossValidation):
+    """The regime ``full_data``: cross-validation with an inner validation part.
+
+    Attributes:
+        folds: Number of test folds.
+        repeats: How often the whole cross-validation is repeated with another division.
+        validation_fraction: Share of the patients outside the test fold that validate.
+        by_site: Whether folds are stratified by site besides the endpoint.
+        split_seed: Seed of the divisions.
+    """
+
+    name: Literal["full_data"] = "full_data"
+
+
+class LeaveOneSiteOutSpec(_Regime):
+    """The regime ``leave_one_site_out``: each site is tested by models that never saw it.
+
+    Attributes:
+        validation_fraction: Share of the patients of the other sites that validate.
+        split_seed: Seed of the division into training and validation.
+    """
+
+    name: Literal["leave_one_site_out"] = "leave_one_site_out"
+    validation_fraction: float = Field(default=0.2, gt=0, lt=1)
+    split_seed: int = 0
+
+
+class FixedSplitSpec(_Regime):
+    """The regime ``fixed_split``: a column of the cohort says who trains and who is tested.
+
+    Attributes:
+        column: The column; ``dataset`` for the cohort's name where several are put together.
+        train: Its values that train.
+        val: Its values that validate; when empty, a share of the training patients does.
+        test: Its values that are tested.
+        validation_fraction: That share.
+        split_seed: Seed of that division.
+    """
+
+    name: Literal["fixed_split"] = "fixed_split"
+    column: str = "split"
+    train: tuple[str, ...] = Field(default=("train",), min_length=1)
+    val: tuple[str, ...] = ()
+    test: tuple[str, ...] = Field(default=("test",), min_length=1)
+    validation_fraction: float = Field(default=0.2, gt=0, lt=1)
+    split_seed: int = 0
+
+
+class TrainSizeSpec(_CrossValidation):
+    """The regime ``train_size``: learning curves over nested shares of the training patients.
+
+    Attributes:
+        fractions: Shares of the patients outside the test fold that are kept.
+    """
+
+    name: Literal["train_size"] = "train_size"
+    fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        default=(0.1, 0.25, 0.5, 1.0), min_length=1
+    )
+
+
+class ImbalanceSpec(_CrossValidation):
+    """The regime ``imbalance``: other shares of events in training, the test fold untouched.
+
+    Attributes:
+        event_rates: Shares of events among the training patients.
+        fixed: What is the same at every rate, the number of ``patients`` or of ``events``.
+    """
+
+    name: Literal["imbalance"] = "imbalance"
+    event_rates: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        default=(0.5, 0.25, 0.1, 0.05), min_length=1
+    )
+    fixed: Literal["patients", "events"] = "patients"
+
+
+class FewShotSpec(_Regime):
+    """The regime ``few_shot``: K training patients a class, tested on whole test folds.
+
+    Attributes:
+        shots: Values of K.
+        episodes: Number of draws for each K.
+        folds: Number of test folds; episode e is tested on fold ``e mod folds``.
+        one_site: Whether all training patients of an episode come from one site.
+        split_seed: Seed of the division and the draws.
+    """
+
+    name: Literal["few_shot"] = "few_shot"
+    one_site: bool = False
+    shots: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(1, 2, 4, 8, 16), min_length=1)
+    episodes: int = Field(default=20, ge=1)
+    folds: int = Field(default=5, ge=2)
+    split_seed: int = 0
+
+
+RegimeSpec = Annotated[
+    FullDataSpec
+    | FewShotSpec
+    | LeaveOneSiteOutSpec
+    | FixedSplitSpec
+    | TrainSizeSpec
+    | ImbalanceSpec,
+    Field(discriminator="name"),
+]
+
+
+def regime_label(regime: RegimeSpec) -> str:
+    """Return what tells a regime from the others of a spec, as it stands in results."""
+    match regime:
+        case ImbalanceSpec():
+            return f"imbalance_{regime.fixed}"
+        case FewShotSpec(one_site=True):
+            return "few_shot_one_site"
+    return regime.name
+
+
+REGIMES: dict[int | str, type[BaseModel]] = {
+    "full_data": FullDataSpec,
+    "few_shot": FewShotSpec,
+    "leave_one_site_out": LeaveOneSiteOutSpec,
+    "fixed_split": FixedSplitSpec,
+    "train_size": TrainSizeSpec,
+    "imbalance": ImbalanceSpec,
+}
+"""The keys of each regime, by its name in a spec."""
+
+
+def make_splits(
+    regime: RegimeSpec, targets: Mapping[str, int], columns: Mapping[str, Mapping[str, str]]
+) -> list[Split]:
+    """Return every split that a regime asks of a task.
+
+    Args:
+        regime: The regime.
+        targets: Target (0 or 1) of every patient.
+        columns: What else is known of every patient, by column and patient: at least ``site``;
+            an empty text where it is not known.
+
+    Raises:
+        UserError: When the task has too few patients of a class, or not the column asked for.
+    """
+    own, seed, sites = dict(targets), regime.split_seed, columns["site"]
+    match regime:
+        case FewShotSpec():
+            where = sites if regime.one_site else None
+            return few_shot_splits(own, regime.shots, regime.episodes, regime.folds, seed, where)
+        case LeaveOneSiteOutSpec():
+            return leave_one_site_out_splits(own, sites, regime.validation_fraction, seed)
+        case FixedSplitSpec():
+            if regime.column not in columns:
+                raise UserError(
+                    f"fixed_split: the cohort has no column '{regime.column}': "
+                    f"{nearest(regime.column, columns)}"
+                )
+            asked = dict(zip(PARTS, (regime.train, regime.val, regime.test), strict=True))
+            values, fraction = columns[regime.column], regime.validation_fraction
+            return fixed_splits(own, regime.column, values, asked, fraction, seed)
+    base = full_data_splits(
+        own,
+        regime.folds,
+        regime.repeats,
+        regime.validation_fraction,
+        seed,
+        sites if regime.by_site else None,
+    )
+    match regime:
+        case TrainSizeSpec():
+            return train_size_splits(base, own, regime.fractions, seed)
+        case ImbalanceSpec():
+            return imbalance_splits(base, own, regime.event_rates, regime.fixed, seed)
+    return base

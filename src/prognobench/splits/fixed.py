@@ -1,0 +1,67 @@
+"""A fixed split, from a column of the cohort: who trains and who is tested was decided before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from prognobench.errors import UserError
+from prognobench.splits.cross_validation import divide_validation
+from prognobench.splits.split import PARTS, Split
+
+
+def fixed_splits(  # noqa: PLR0917  the parts of one question
+    targets: Mapping[str, int],
+    column: str,
+    values: Mapping[str, str],
+    asked: Mapping[str, Sequence[str]],
+    validation_fraction: float,
+    split_seed: int,
+) -> list[Split]:
+    """Return the one split of the regime ``fixed_split``.
+
+    A patient whose value stands for no part is left out. Where no value stands for validation,
+    a share of the training patients validates, stratified by target.
+
+    Args:
+        targets: Target (0 or 1) of every patient.
+        column: Name of the column, for messages.
+        values: Its value for every patient.
+        asked: For each of ``train``, ``val`` and ``test`` the values that stand for it.
+        validation_fraction: Share of the training patients that validates, in (0, 1), where
+            ``asked["val"]`` is empty.
+        split_seed: Seed of that division.
+
+    Raises:
+        UserError: When a value asked for is not in the column.
+    """
+    present = sorted({values.get(patient, "") for patient in targets})
+    part_of = {}
+    for part in PARTS:
+        for value in asked[part]:
+            if value not in present:
+                shown = ", ".join(repr(own) for own in present[:10])
+                raise UserError(
+                    f"fixed_split: the column '{column}' has no value '{value}' ({part}), its "
+                    f"values are {shown}"
+                )
+            part_of[value] = part
+    parts = {
+        patient: part_of[values[patient]]
+        for patient in sorted(targets)
+        if values.get(patient) in part_of
+    }
+    if not asked["val"]:
+        rest = [patient for patient, part in parts.items() if part == "train"]
+        origin = ("fixed_split", split_seed)
+        _, val = divide_validation(targets, rest, validation_fraction, origin)
+        parts |= dict.fromkeys(val, "val")
+    seen = [patient for patient, part in parts.items() if part != "test"]
+    return [
+        Split(
+            name="fixed_split",
+            regime="fixed_split",
+            parts=parts,
+            fold=0,
+            prevalence=sum(targets[patient] for patient in seen) / len(seen),
+        )
+    ]

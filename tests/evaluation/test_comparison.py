@@ -1,0 +1,124 @@
+"""Tests of two candidates against independent implementations, and over repetitions."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+
+from prognobench.evaluation.comparison import (
+    bootstrap_p_value,
+    corrected_resampled_t,
+    delong,
+    holm,
+)
+from prognobench.evaluation.ranks import rank_candidates
+
+
+def definition_of_delong(target, first, second):
+    """The test as its paper defines it: every pair of an event and another, ties counting half."""
+    pairs = []
+    for score in (first, second):
+        events, others = score[target == 1], score[target == 0]
+        pairs.append((events[:, None] > others) + 0.5 * (events[:, None] == others))
+    by_event = np.array([matrix.mean(axis=1) for matrix in pairs])
+    by_other = np.array([matrix.mean(axis=0) for matrix in pairs])
+    spread = np.cov(by_event) / by_event.shape[1] + np.cov(by_other) / by_other.shape[1]
+    contrast = np.array([1, -1])
+    z = (pairs[0].mean() - pairs[1].mean()) / np.sqrt(contrast @ spread @ contrast)
+    return 2 * stats.norm.sf(abs(z))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_delong_is_what_its_paper_defines(seed):
+    random = np.random.default_rng(seed)
+    target = (random.uniform(size=60) < 0.3).astype(int)
+    first = (target + random.normal(size=60)).round(1)  # with ties
+    second = (0.5 * target + random.normal(size=60)).round(1)
+    found = delong(target, first, second)
+    expected = roc_auc_score(target, first) - roc_auc_score(target, second)
+    assert found.difference == pytest.approx(expected, abs=1e-12)
+    assert found.p_value == pytest.approx(definition_of_delong(target, first, second), abs=1e-9)
+    assert found.low < found.difference < found.high
+    assert delong(target, first, first).p_value == 1.0
+    with pytest.raises(ValueError, match="two patients"):
+        delong(np.array([1, 0, 0]), first[:3], second[:3])
+
+
+def test_delong_rejects_a_true_null_as_often_as_it_says():
+    random = np.random.default_rng(0)
+    target = np.repeat([0, 1], [70, 30])
+    rejected = 0
+    for _ in range(400):
+        common = target + random.normal(size=100)
+        first, second = (common + 0.7 * random.normal(size=100) for _ in range(2))
+        rejected += delong(target, first, second).p_value < 0.05
+    # 400 repetitions of a 5 % test: standard deviation 1.1 %.
+    assert 0.02 <= rejected / 400 <= 0.085
+
+
+def test_the_corrected_test_equals_the_formula_and_a_plain_one_rejects_too_often():
+    first, second = [0.8, 0.7, 0.9, 0.6, 0.75], [0.7, 0.68, 0.8, 0.62, 0.6]
+    found = corrected_resampled_t(first, second, 0.25)
+    plain = stats.ttest_rel(first, second)
+    # Only the variance differs: 1/k becomes 1/k + n_test/n_train.
+    t = plain.statistic * np.sqrt((1 / 5) / (1 / 5 + 0.25))
+    assert found.p_value == pytest.approx(2 * stats.t.sf(abs(t), 4), abs=1e-12)
+    assert found.p_value > plain.pvalue
+    assert corrected_resampled_t([1, 1], [1, 1], 0.5).p_value == 1.0
+    assert np.isnan(corrected_resampled_t([1], [0], 0.5).p_value)
+
+
+def test_a_bootstrap_p_value_agrees_with_the_percentile_interval():
+    random = np.random.default_rng(2)
+    for centre in (0.0, 0.15, 0.3, 0.6):
+        replicates = random.normal(centre, 0.15, size=999)
+        low, high = np.quantile(replicates, [0.025, 0.975])
+        inside = low <= 0 <= high
+        assert (bootstrap_p_value(replicates) > 0.05) == inside
+    assert np.isnan(bootstrap_p_value(np.array([np.nan])))
+    assert bootstrap_p_value(np.zeros(9)) == 1.0
+
+
+def test_holm_multiplies_by_what_is_left():
+    assert holm([0.01, 0.04, 0.03, float("nan")])[:3] == pytest.approx([0.03, 0.06, 0.06])
+    assert np.isnan(holm([0.01, float("nan")])[1])
+
+
+def results(datasets, effects, noise, seed=0):
+    random = np.random.default_rng(seed)
+    rows = [
+        {"dataset": f"d{d}", "endpoint": e, "candidate": name, "estimate": effect + own}
+        for d, e in itertools.product(range(datasets), ("icu", "death"))
+        for (name, effect), own in zip(
+            effects.items(), random.normal(0, noise, len(effects)), strict=True
+        )
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_ranks_over_cohorts_tell_apart_what_differs_and_group_the_rest():
+    effects = {"best": 0.9, "near": 0.89, "far": 0.2, "farther": 0.19}
+    found = rank_candidates(results(12, effects, 0.05))
+    assert found.blocks == 12
+    assert found.p_value < 0.01
+    assert set(found.groups) == {("best", "near"), ("far", "farther")} or {
+        frozenset(group) for group in found.groups
+    } == {frozenset(("best", "near")), frozenset(("far", "farther"))}
+    lower = rank_candidates(results(12, effects, 0.05), higher_is_better=False)
+    assert {lower.mean_ranks.index[0], lower.mean_ranks.index[1]} == {"far", "farther"}
+
+
+def test_few_cohorts_and_equal_candidates_make_one_group():
+    few = rank_candidates(results(2, {"a": 0.9, "b": 0.5, "c": 0.1}, 0.0))
+    assert few.groups == (("a", "b", "c"),)
+    assert "too few" in few.note and np.isnan(few.p_value)
+    equal = rank_candidates(results(10, {"a": 0.5, "b": 0.5, "c": 0.5}, 0.1, seed=3))
+    assert len(equal.groups) == 1
+    table = results(5, {"a": 0.9, "b": 0.5, "c": 0.1}, 0.0)
+    table.loc[0, "estimate"] = np.nan
+    assert list(rank_candidates(table).mean_ranks.index) == ["b", "c"]
