@@ -80,7 +80,14 @@ def test_the_papers_values_are_a_preset_that_the_file_precedes(tmp_path):
     grids = {variant.label: variant.grid for part in spec.strategies for variant in part.variants()}
     assert [one["lr"] for one in grids["linear"]] == [1e-2, 1e-3, 1e-4]
     assert grids["full"] == ({"lr": 1e-5},)
-    assert grids["lora"] == ({"lr": 1e-4, "r": 2, "lora_alpha": 1, "lora_dropout": 0.1},)
+    (lora,) = grids["lora"]
+    assert (lora["lr"], lora["r"], lora["lora_alpha"], lora["lora_dropout"]) == (1e-4, 2, 1, 0.1)
+    labels = [
+        v.label
+        for p in parse_spec({**data, "strategies": ["lora"]}, "spec").strategies
+        for v in p.variants()
+    ]
+    assert labels == ["lora r=4", "lora r=8", "lora r=16"]
     path = tmp_path / "benchmark.yaml"
     path.write_text(spec.as_yaml())
     assert load_spec(path) == spec

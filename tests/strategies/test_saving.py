@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,6 +105,8 @@ def test_without_its_statistics_a_fully_tuned_network_is_another(tmp_path):
     state = load_file(tmp_path / TRAINED)
     kept = {key: value for key, value in state.items() if "running_" not in key}
     save_file(kept, tmp_path / TRAINED)
+    description = json.loads((tmp_path / DESCRIPTION).read_text())
+    (tmp_path / DESCRIPTION).write_text(json.dumps({**description, "sha256": {}}))
     _, loaded = read_again("resnet", tmp_path)
     assert (loaded - features).abs().max() > 1e-3
 
@@ -121,6 +122,17 @@ def test_adalora_is_saved_as_it_was_kept_and_not_as_its_last_step_would_prune_it
     save_adapter(adapted.backbone, adapted.strategy, tmp_path)
     _, loaded = read_again("vit", tmp_path)
     assert torch.equal(loaded, features)
+
+
+@pytest.mark.parametrize("strategy, file", [("lora", ADAPTER), ("bitfit", TRAINED)])
+def test_one_flipped_byte_is_seen(strategy, file, tmp_path):
+    adapted = attached("vit", strategy)
+    save_adapter(adapted.backbone, adapted.strategy, tmp_path)
+    content = bytearray((tmp_path / file).read_bytes())
+    content[-1] ^= 1
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(UserError, match=r"safetensors has changed since it was written"):
+        load_adapter(backbone_of("vit"), tmp_path)
 
 
 def test_vera_brings_its_projections_along(tmp_path):
@@ -215,6 +227,6 @@ def test_a_saved_benchmark_predicts_what_it_predicted(tmp_path, monkeypatch):
             logits = head(backbone.features(pixels)).squeeze(1).double().numpy()
         expected = stored.loc[list(images.image_ids)].to_numpy()
         assert np.abs(logits - expected).max() < 1e-4, run.strategy
-    texts = [p for p in Path(output / "models").rglob("*.json")]
+    texts = list((output / "models").rglob("*.json"))
     assert texts
     assert not [p for p in texts if str(tmp_path) in p.read_text()]

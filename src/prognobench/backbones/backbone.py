@@ -58,10 +58,13 @@ class Backbone(nn.Module):
             raise ValueError(f"expected square images, got {tuple(images.shape[2:])}")
         pixels = images.float()
         size = self.entry.input_size
-        if pixels.shape[-1] != size:
+        whole = round(size / self.entry.centre_crop)
+        if pixels.shape[-1] != whole:
             pixels = functional.interpolate(
-                pixels, (size, size), mode="bilinear", align_corners=False, antialias=True
+                pixels, (whole, whole), mode="bilinear", align_corners=False, antialias=True
             )
+        margin = (whole - size) // 2
+        pixels = pixels[..., margin : margin + size, margin : margin + size]
         features = self.network((pixels - self.mean) / self.std)
         return cast(torch.Tensor, features).float()
 
@@ -95,6 +98,9 @@ def load_backbone(entry: BackboneEntry) -> Backbone:
     """
     network = create_network(entry)
     load_weights(network, entry)
+    resize = getattr(network, "set_input_size", None)
+    if entry.weights_size is not None and callable(resize):
+        resize(img_size=(entry.input_size, entry.input_size))
     if entry.kind == "cnn":
         # Convolutions are up to twice as fast with channels last (two CPU cores, AMD EPYC).
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prognobench.backbones.conversions import same_names
+from prognobench.backbones.conversions.names import same_names
 
 ROLES = ("attention_in", "attention_out", "mlp_in", "mlp_out", "convolution", "normalisation")
-"""What a module of a backbone does; strategies attach to roles, never to module names."""
+"""What a module of a backbone does; strategies attach to roles, never to module names.
+
+Besides, :mod:`prognobench.backbones.separate_qkv` makes ``query``, ``key`` and ``value`` out of
+``attention_in``, so that an entry need not name them."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class Weights:
         sha256: Digest the file must have, 64 hexadecimal digits; empty where it is not known
             ahead and is recorded at the first fetch.
         convert: From the names of tensors in the file to timm's.
+        timm_filter: Whether timm's own renaming for the architecture is applied after that.
         terms: What has to be accepted before use (gated or non-commercial weights); empty when
             nothing has.
     """
@@ -103,6 +107,7 @@ class Weights:
     origin: str
     sha256: str = ""
     convert: Callable[[dict[str, Any]], dict[str, Any]] = same_names
+    timm_filter: bool = False
     terms: str = ""
 
 
@@ -125,7 +130,11 @@ class BackboneEntry:
         weights: The weights file.
         license: Licence of the weights.
         pretraining: What it was pretrained on.
-        flexible_input: Whether any input size works without touching the weights.
+        flexible_input: Whether other input sizes work; a transformer's position embeddings are
+            then interpolated (bicubic, antialiased).
+        patch_size: What the side must be a multiple of.
+        weights_size: The side that the weights were made for, where it is not ``input_size``.
+        centre_crop: Share of the side that is kept from the middle, in (0, 1].
     """
 
     name: str
@@ -141,6 +150,9 @@ class BackboneEntry:
     license: str
     pretraining: str
     flexible_input: bool = False
+    patch_size: int = 1
+    weights_size: int | None = None
+    centre_crop: float = 1.0
     architecture_options: Mapping[str, Any] = field(default_factory=dict)
 
     def identity(self) -> dict[str, Any]:
@@ -151,6 +163,7 @@ class BackboneEntry:
             "architecture_options": dict(self.architecture_options),
             "weights": self.weights.sha256,
             "input_size": self.input_size,
+            "centre_crop": self.centre_crop,
             "mean": list(self.mean),
             "std": list(self.std),
         }

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import sys
+import zipfile
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 
-from prognobench.backbones.entry import BackboneEntry
+from prognobench.backbones.entry import BackboneEntry, UrlFile
 from prognobench.backbones.fetch import locate
 from prognobench.errors import UserError
 from prognobench.files import file_digest
 
+WRAPPERS = ("state_dict", "model", "teacher", "module")
+"""Keys under which training programs put the tensors, beside other things."""
 
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
+
+def read_weights(path: Path, member: str = "") -> dict[str, torch.Tensor]:
     """Read a weights file: safetensors by its suffix, otherwise a pickle of plain tensors.
+
+    Args:
+        path: The file.
+        member: Where it is a zip archive, the one member that holds the weights; nothing is
+            extracted to disk.
 
     Raises:
         UserError: When the file is missing, broken, or a pickle that would run code.
@@ -25,7 +36,12 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        if member:
+            with zipfile.ZipFile(path) as archive:
+                data = io.BytesIO(archive.read(member))
+            state = torch.load(data, map_location="cpu", weights_only=True)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(
             f"the weights file {path} is a pickle that needs to run code, which is refused: "
@@ -35,6 +51,9 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise UserError(
             f"the weights file {path} cannot be read ({type(error).__name__}): download it again"
         ) from error
+    for key in WRAPPERS:
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise UserError(f"the weights file {path} holds no plain mapping of names to tensors")
     return state
@@ -55,12 +74,18 @@ def load_weights(network: torch.nn.Module, entry: BackboneEntry) -> None:
             left at random weights silently.
     """
     path = locate(entry)
-    if path.is_file() and file_digest(path) != entry.weights.sha256:
+    known = entry.weights.sha256
+    if known and path.is_file() and file_digest(path) != known:
         raise UserError(
             f"the weights file {path} of {entry.name} is not the published one (its SHA-256 "
             "differs): install or download it again"
         )
-    state = entry.weights.convert(read_weights(path))
+    file = entry.weights.file
+    state = read_weights(path, file.member if isinstance(file, UrlFile) else "")
+    state = entry.weights.convert(state)
+    if entry.weights.timm_filter:
+        # timm's own renaming of older or original checkpoints, beside each architecture.
+        state = sys.modules[type(network).__module__].checkpoint_filter_fn(state, network)
     wanted = network.state_dict()
     classifier = ("classifier.", "head.", "fc.")
     state = {k: v for k, v in state.items() if k in wanted or not k.startswith(classifier)}
@@ -74,5 +99,8 @@ def load_weights(network: torch.nn.Module, entry: BackboneEntry) -> None:
     if problems:
         shown = "; ".join(problems[:8]) + ("; ..." if len(problems) > 8 else "")
         raise UserError(f"the weights file {path} does not fit {entry.name}: {shown}")
+    tensors = [v for v in state.values() if v.is_floating_point()]
+    if not all(bool(torch.isfinite(v).all()) for v in tensors):
+        raise UserError(f"the weights file {path} of {entry.name} holds values that are not finite")
     floating = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
     network.load_state_dict(floating)

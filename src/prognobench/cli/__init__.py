@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from prognobench.cli import cohort, demo, doctor, ls, plan, report, run, validate
+from prognobench.cli import cohort, demo, doctor, ls, plan, pull, report, run, validate
 from prognobench.errors import UserError
 
 EXIT_USER_ERROR = 2
@@ -25,6 +25,7 @@ app.command(name="plan")(plan.plan)
 app.command(name="validate")(validate.validate)
 app.command(name="report")(report.report)
 app.command(name="ls")(ls.ls)
+app.command(name="pull")(pull.pull)
 app.add_typer(cohort.app, name="cohort")
 app.command(name="doctor")(doctor.doctor)
 

@@ -34,6 +34,7 @@ def doctor(as_json: JsonOption = False) -> None:
 def _checks() -> list[dict[str, Any]]:
     from prognobench.backbones.backbone import load_backbone
     from prognobench.backbones.catalog import CATALOG
+    from prognobench.backbones.fetch import on_disk
     from prognobench.errors import UserError
     from prognobench.execution.environment import choose_device, describe_environment
     from prognobench.files import atomic_path, cache_folder
@@ -61,6 +62,10 @@ def _checks() -> list[dict[str, Any]]:
     except (UserError, OSError) as error:
         checks.append(_check("cache", False, str(error), "set PROGNOBENCH_CACHE"))
     for entry in CATALOG:
+        if not on_disk(entry):
+            advice = f"not fetched yet: prognobench pull {entry.name}"
+            checks.append(_check(f"weights of {entry.name}", True, advice))
+            continue
         try:
             load_backbone(entry)
             checks.append(_check(f"weights of {entry.name}", True, "verified"))

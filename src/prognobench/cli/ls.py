@@ -52,6 +52,7 @@ def ls(
 
 def _backbones() -> list[dict[str, Any]]:
     from prognobench.backbones.catalog import backbone_names, get_entry
+    from prognobench.backbones.fetch import on_disk
 
     rows = []
     for name in backbone_names():
@@ -65,6 +66,8 @@ def _backbones() -> list[dict[str, Any]]:
                 "license": entry.license,
                 "pretraining": entry.pretraining,
                 "weights": entry.weights.origin,
+                "on_disk": on_disk(entry),
+                "terms": entry.weights.terms,
             }
         )
     return rows

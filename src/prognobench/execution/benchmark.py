@@ -12,6 +12,7 @@ import filelock
 import pandas as pd
 import torch
 
+from prognobench.backbones.fetch import check_terms, locate, on_disk
 from prognobench.cohorts.audit import audit
 from prognobench.cohorts.combine import MEMBER_COLUMN
 from prognobench.errors import UserError
@@ -117,7 +118,27 @@ def run_benchmark(
         How many runs failed.
     """
     keep = prepared.spec.save_models
+    _require_weights(pending)
     return execute(pending, prepared.images(), store, device, report, save_models=keep)
+
+
+def _require_weights(pending: Sequence[Run]) -> None:
+    """Raise before anything is trained when weights are missing, naming all of them.
+
+    Raises:
+        UserError: Naming the backbones without weights, or terms that were not accepted.
+    """
+    entries = {run.entry.name: run.entry for run in pending}
+    missing = sorted(name for name, entry in entries.items() if not on_disk(entry))
+    if len(missing) == 1:
+        locate(entries[missing[0]])
+    if missing:
+        raise UserError(
+            f"the weights of {', '.join(missing)} are not on this machine: fetch them with "
+            f"`prognobench pull {' '.join(missing)}`, or name copies as 'weights' in the spec"
+        )
+    for entry in entries.values():
+        check_terms(entry)
 
 
 def register(prepared: Prepared, store: ResultsStore) -> list[Run]:

@@ -41,7 +41,7 @@ def _attach(backbone: Backbone, options: Ia3Options) -> None:
     scaled_inputs = backbone.modules_of(*inputs)
     config = IA3Config(
         target_modules=exactly(names),
-        # peft takes an empty pattern for none.
+        # None given would be an error: peft wants it said that there are none.
         feedforward_modules=exactly(scaled_inputs) if scaled_inputs else [],
     )
     backbone.network = get_peft_model(backbone.network, config)

@@ -24,7 +24,7 @@ from torch import nn
 from prognobench.backbones.backbone import Backbone
 from prognobench.backbones.separate_qkv import separate_qkv, unite_biases
 from prognobench.errors import UserError
-from prognobench.files import atomic_path, write_json
+from prognobench.files import atomic_path, file_digest, write_json
 from prognobench.strategies.adapters import PROJECTION_ROLES
 from prognobench.strategies.strategy import Strategy
 
@@ -32,6 +32,8 @@ DESCRIPTION = "model.json"
 ADAPTER = "adapter_model.safetensors"
 TRAINED = "trained.safetensors"
 HEAD = "head.safetensors"
+
+_AGAIN = "the model has to be trained again"
 
 
 def save_adapter(backbone: Backbone, strategy: Strategy, folder: Path) -> None:
@@ -65,6 +67,9 @@ def save_adapter(backbone: Backbone, strategy: Strategy, folder: Path) -> None:
             "backbone": backbone.entry.identity(),
             "strategy": strategy.name,
             "separate_qkv": backbone.entry.roles.keys() >= PROJECTION_ROLES,
+            "sha256": {
+                path.name: file_digest(path) for path in sorted(folder.glob("*.safetensors"))
+            },
         },
     )
 
@@ -103,9 +108,16 @@ def load_adapter(backbone: Backbone, folder: Path) -> None:
             f"{folder / DESCRIPTION} belongs to another backbone than {backbone.entry.name} with "
             "its present weights and input size: load it into its own"
         )
+    for name, digest in description.get("sha256", {}).items():
+        _read(folder / name)
+        if file_digest(folder / name) != digest:
+            raise UserError(f"{folder / name} has changed since it was written: {_AGAIN}")
     if (folder / "adapter_config.json").is_file():
-        separate_qkv(backbone) if description["separate_qkv"] else unite_biases(backbone)
-        _read(folder / ADAPTER)  # peft would fall back to a pickle beside it
+        if description.get("separate_qkv"):
+            separate_qkv(backbone)
+        else:
+            unite_biases(backbone)
+        _read(folder / ADAPTER)  # without it, peft would fall back to a pickle beside it
         device = str(next(backbone.parameters()).device)
         backbone.network = PeftModel.from_pretrained(
             backbone.network, str(folder), torch_device=device
@@ -162,6 +174,4 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except Exception as error:  # safetensors raises a class of its own for broken files
-        raise UserError(
-            f"{path} cannot be read ({type(error).__name__}): the model has to be trained again"
-        ) from error
+        raise UserError(f"{path} cannot be read ({type(error).__name__}): {_AGAIN}") from error

@@ -77,11 +77,8 @@ class Classifier(Trainable):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the float32 logits [B] of uint8 images [B, 1, S, S]."""
-        features = self.backbone.features(images)
-        # The head stays in float32: in bfloat16, patients with close logits would get the same.
-        with torch.autocast(features.device.type, enabled=False):
-            logits: torch.Tensor = self.head(features).squeeze(1)
-        return logits
+        logits: torch.Tensor = self.head(self.backbone.features(images)).squeeze(1)
+        return logits.float()
 
     def train(self, mode: bool = True) -> Classifier:
         """Set training mode; statistics of a frozen backbone's normalisation never move."""

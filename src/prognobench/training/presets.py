@@ -28,13 +28,30 @@ PAPER_STRATEGIES: Mapping[str, Mapping[str, Any]] = {
     "full": {"lr": 1e-5},
     # Their heads are trained as in DINOv2's linear evaluation, for three learning rates at once.
     "linear": {"lr": [1e-2, 1e-3, 1e-4]},
-    "lora": {"lr": 1e-4, "r": [4, 8, 16], "lora_alpha": 1, "lora_dropout": 0.1},
-    "vera": {"lr": 1e-4, "r": [4, 8, 16], "vera_dropout": 0.1},
+    "lora": {
+        "lr": 1e-4,
+        "r": [4, 8, 16],
+        "lora_alpha": 1,
+        "lora_dropout": 0.1,
+        "target_modules": ["attention_in", "mlp_in", "mlp_out", "convolution"],
+    },
+    "vera": {
+        "lr": 1e-4,
+        "r": [4, 8, 16],
+        "vera_dropout": 0.1,
+        "target_modules": ["attention_in"],
+    },
     "bitfit": {"lr": 1e-4},
-    "ia3": {"lr": 1e-4},
+    "ia3": {
+        "lr": 1e-4,
+        "target_modules": ["attention_in", "mlp_in", "mlp_out", "convolution"],
+    },
 }
-"""Their learning rates inside the backbone, ranks and dropout; lists are searched or expanded as
-in a benchmark file."""
+"""Their learning rates inside the backbone, ranks, dropout and layers (qkv, fc1 and fc2; for VeRA,
+whose layers must be alike, qkv is inferred). Lists of ``lr`` are searched, those of ``r`` expanded,
+as in a benchmark file. On convolutional networks they adapted the layers named conv1; ours are the
+role ``convolution``. Their VeRA also has an alpha of 4, for which peft has no option.
+"""
 
 
 def fill_in(data: Any) -> Any:

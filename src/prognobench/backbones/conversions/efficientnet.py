@@ -1,11 +1,10 @@
-"""From the names in published checkpoints to timm's names; values are never touched."""
+"""EfficientNet-Lite0 in the naming of EfficientNet-PyTorch."""
 
 from __future__ import annotations
 
 import re
-from typing import TypeVar
 
-Tensor = TypeVar("Tensor")
+from prognobench.backbones.conversions.names import Tensor
 
 _LITE0_STAGES = (1, 2, 2, 3, 3, 4, 1)
 """Blocks of each stage of EfficientNet-Lite0; the checkpoint counts blocks without stages."""
@@ -31,11 +30,6 @@ _LITE0_BLOCK = {
     "_project_conv": "conv_pwl",
     "_bn2": "bn3",
 }
-
-
-def same_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return a checkpoint that has timm's names already."""
-    return state
 
 
 def efficientnet_lite0(state: dict[str, Tensor]) -> dict[str, Tensor]:

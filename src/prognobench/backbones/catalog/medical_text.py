@@ -1,0 +1,125 @@
+"""Vision towers trained on medical images with their texts."""
+
+from __future__ import annotations
+
+from prognobench.backbones.catalog.roles import RESNET_ROLES, SWIN_ROLES, VIT_ROLES
+from prognobench.backbones.catalog.statistics import CLIP_MEAN, CLIP_STD, HALF
+from prognobench.backbones.conversions import dual_encoders, transformers
+from prognobench.backbones.entry import BackboneEntry, HubFile, UrlFile, Weights
+
+ENTRIES = (
+    BackboneEntry(
+        name="pubmedclip",
+        title="PubMedCLIP ViT-B/32",
+        kind="vit",
+        architecture="vit_base_patch32_clip_quickgelu_224",
+        feature_dim=768,
+        input_size=224,
+        patch_size=32,
+        mean=CLIP_MEAN,
+        std=CLIP_STD,
+        roles=VIT_ROLES,
+        weights=Weights(
+            HubFile("flaviagiammarino/pubmed-clip-vit-base-patch32", "pytorch_model.bin"),
+            "Hugging Face hub, flaviagiammarino/pubmed-clip-vit-base-patch32",
+            convert=transformers.clip,
+        ),
+        license="MIT",
+        pretraining="CLIP, then ROCO: figures of medical articles with captions",
+        flexible_input=True,
+    ),
+    BackboneEntry(
+        name="biomedclip",
+        title="BiomedCLIP ViT-B/16",
+        kind="vit",
+        architecture="vit_base_patch16_224",
+        feature_dim=768,
+        input_size=224,
+        patch_size=16,
+        mean=CLIP_MEAN,
+        std=CLIP_STD,
+        roles=VIT_ROLES,
+        weights=Weights(
+            HubFile(
+                "microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224",
+                "open_clip_pytorch_model.bin",
+                "9f341de24bfb00180f1b847274256e9b65a3a32e",
+            ),
+            "Hugging Face hub, microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224",
+            convert=dual_encoders.biomedclip,
+        ),
+        license="MIT",
+        pretraining="PMC-15M, 15 million figures of medical articles with captions",
+        flexible_input=True,
+    ),
+    BackboneEntry(
+        name="medclip_vit",
+        title="MedCLIP Swin-T",
+        kind="vit",
+        architecture="swin_tiny_patch4_window7_224",
+        feature_dim=768,
+        input_size=224,
+        patch_size=1,
+        mean=(0.5862785803043838,) * 3,
+        std=(0.27950088968644304,) * 3,
+        roles=SWIN_ROLES,
+        weights=Weights(
+            UrlFile(
+                "https://storage.googleapis.com/pytrial/medclip-vit-pretrained.zip",
+                "medclip-vit-pretrained.zip",
+                "pytorch_model.bin",
+            ),
+            "MedCLIP, medclip-vit-pretrained.zip",
+            convert=dual_encoders.medclip_vit,
+        ),
+        license="not stated (setup.py says BSD)",
+        pretraining="MIMIC-CXR and CheXpert, chest radiographs with reports",
+        flexible_input=False,
+    ),
+    BackboneEntry(
+        name="medclip_resnet50",
+        title="MedCLIP ResNet-50",
+        kind="cnn",
+        architecture="resnet50",
+        feature_dim=2048,
+        input_size=224,
+        patch_size=1,
+        mean=(0.5862785803043838,) * 3,
+        std=(0.27950088968644304,) * 3,
+        roles=RESNET_ROLES,
+        weights=Weights(
+            UrlFile(
+                "https://storage.googleapis.com/pytrial/medclip-pretrained.zip",
+                "medclip-pretrained.zip",
+                "pytorch_model.bin",
+            ),
+            "MedCLIP, medclip-pretrained.zip",
+            convert=dual_encoders.medclip_resnet50,
+        ),
+        license="not stated (setup.py says BSD)",
+        pretraining="MIMIC-CXR and CheXpert, chest radiographs with reports",
+        flexible_input=True,
+    ),
+    BackboneEntry(
+        name="medsiglip",
+        title="MedSigLIP",
+        kind="vit",
+        architecture="vit_so400m_patch14_siglip_384",
+        architecture_options={"img_size": 448, "act_layer": "gelu_tanh"},
+        feature_dim=1152,
+        input_size=448,
+        patch_size=14,
+        mean=HALF,
+        std=HALF,
+        roles=VIT_ROLES,
+        weights=Weights(
+            HubFile("google/medsiglip-448", "model.safetensors", gated=True),
+            "Hugging Face hub, google/medsiglip-448",
+            convert=transformers.siglip,
+            terms="the Health AI Developer Foundations terms of Google",
+        ),
+        license="HAI-DEF terms",
+        pretraining="medical images with texts, after SigLIP",
+        flexible_input=True,
+    ),
+)

@@ -1,0 +1,1 @@
+"""From published checkpoints to timm's names, a module a format; values are never changed."""
