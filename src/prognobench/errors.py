@@ -14,8 +14,14 @@ class UserError(Exception):
     """
 
 
+MANY = 60
+"""How many words an error sentence lists at most."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the tail of an error sentence that names the nearest known word, and all of them.
+    """Return the tail of an error sentence that names the nearest known word, and the others.
+
+    Of many words only the ten nearest are named.
 
     Args:
         name: The word that was not understood.
@@ -27,4 +33,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     words = sorted(known)
     close = difflib.get_close_matches(name, words, n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'? " if close else ""
+    if len(words) > MANY:
+        words = difflib.get_close_matches(name, words, n=10, cutoff=0)
+        return f"{hint}Known: {', '.join(words)}, and others"
     return f"{hint}Known: {', '.join(words) if words else 'none'}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
@@ -14,9 +14,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from prognobench.backbones.catalog import get_entry
-from prognobench.backbones.entry import BackboneEntry
-from prognobench.backbones.fetch import local_copy, resolved
+from prognobench.backbones.choice import BackboneSpec
 from prognobench.cohorts.load import CohortSpec
 from prognobench.errors import UserError, nearest
 from prognobench.evaluation.metrics import get_headline
@@ -28,35 +26,6 @@ from prognobench.training.recipe import Recipe
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class BackboneSpec(_Part):
-    """A backbone of the catalog.
-
-    Attributes:
-        name: Its name.
-        input_size: Side of the input in pixels; the native one by default.
-        weights: A copy of its published file of weights, instead of the cached one.
-    """
-
-    name: str
-    input_size: int | None = Field(default=None, ge=32, le=2048)
-    weights: Path | None = None
-
-    def entry(self) -> BackboneEntry:
-        """Return its catalog entry, with the digest of its weights where they are on disk."""
-        found = get_entry(self.name, self.input_size)
-        if self.weights is not None:
-            own = replace(found.weights, file=local_copy(found, self.weights))
-            found = replace(found, weights=own)
-        return resolved(found)
-
-    @property
-    def label(self) -> str:
-        """The name in results: with the input size where it is not the native one."""
-        native = get_entry(self.name).input_size
-        size = self.input_size or native
-        return self.name if size == native else f"{self.name} {size}px"
 
 
 class EvaluationSpec(_Part):

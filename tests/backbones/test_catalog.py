@@ -131,3 +131,41 @@ def test_a_file_named_in_the_spec_comes_first(tmp_path):
     )
     with pytest.raises(UserError, match="not on this machine"):
         fetch.locate(gone)
+
+
+PREPROCESSING = {
+    # From the authors' own code or model cards; entries of timm's hub are checked above.
+    "pubmedclip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    "biomedclip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    "medclip_vit": ((0.5862785803043838,) * 3, (0.27950088968644304,) * 3),
+    "medclip_resnet50": ((0.5862785803043838,) * 3, (0.27950088968644304,) * 3),
+    "rad_dino": ((0.5307,) * 3, (0.2583,) * 3),
+    "eva_x_tiny": ((0.49185,) * 3, (0.28509,) * 3),
+    "eva_x_small": ((0.49185,) * 3, (0.28509,) * 3),
+    "eva_x_base": ((0.49185,) * 3, (0.28509,) * 3),
+    "medsiglip": ((0.5,) * 3, (0.5,) * 3),
+    "ark_plus": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "biovil_t": ((0.0,) * 3, (1.0,) * 3),
+    # (x / 255 - .5) * 2048, its range of -1024 to 1024.
+    "xrv_densenet121": ((0.5,), (1 / 2048,)),
+}
+
+
+@pytest.mark.parametrize("name", PREPROCESSING)
+def test_preprocessing_is_that_of_the_pretraining(name):
+    entry = catalog.get_entry(name)
+    assert (entry.mean, entry.std) == PREPROCESSING[name]
+
+
+def test_constants_are_those_of_the_source_libraries():
+    image_utils = pytest.importorskip("transformers.image_utils")
+    xrv = pytest.importorskip("torchxrayvision")
+    clip, imagenet = catalog.get_entry("clip_vitl14"), catalog.get_entry("resnet50")
+    assert clip.mean == tuple(image_utils.OPENAI_CLIP_MEAN)
+    assert clip.std == tuple(image_utils.OPENAI_CLIP_STD)
+    assert imagenet.mean == tuple(image_utils.IMAGENET_DEFAULT_MEAN)
+    assert imagenet.std == tuple(image_utils.IMAGENET_DEFAULT_STD)
+    entry = catalog.get_entry("xrv_densenet121")
+    grey = torch.arange(256.0)
+    own = (grey / 255 - entry.mean[0]) / entry.std[0]
+    assert torch.allclose(own, torch.tensor(xrv.utils.normalize(grey.numpy(), 255)).float())

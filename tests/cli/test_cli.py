@@ -76,6 +76,14 @@ def test_ls_backbones_says_what_a_script_wants(call):
         assert row["license"]
 
 
+def test_validate_tells_about_the_cohort_before_it_misses_weights(call, tmp_path):
+    spec = write_spec(tmp_path, backbones=["resnet18", "resnet50"])
+    code, out, err = call("validate", spec)
+    assert code == 2
+    assert "patients" in out
+    assert "the weights of resnet18, resnet50 are not on this machine" in " ".join(err.split())
+
+
 def test_run_plan_validate_and_report(call, tmp_path):
     spec, output = write_spec(tmp_path), tmp_path / "out"
     code, out, _ = call("plan", spec, "--output", output, "--json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import cast
+from typing import Any, cast
 
 import timm
 import torch
@@ -58,15 +58,36 @@ class Backbone(nn.Module):
             raise ValueError(f"expected square images, got {tuple(images.shape[2:])}")
         pixels = images.float()
         size = self.entry.input_size
-        whole = round(size / self.entry.centre_crop)
+        whole = self.entry.image_size
         if pixels.shape[-1] != whole:
             pixels = functional.interpolate(
                 pixels, (whole, whole), mode="bilinear", align_corners=False, antialias=True
             )
         margin = (whole - size) // 2
         pixels = pixels[..., margin : margin + size, margin : margin + size]
-        features = self.network((pixels - self.mean) / self.std)
-        return cast(torch.Tensor, features).float()
+        return self._pooled((pixels - self.mean) / self.std).float()
+
+    def _pooled(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return the network's own pooled feature, or that of several blocks.
+
+        The latter is what DINOv2 (Oquab et al. 2024, appendix B.3) evaluates linearly: the
+        class tokens of the last blocks, each after the final normalisation, from the earlier to
+        the last, then the mean of the last block's patch tokens.
+        """
+        if self.entry.blocks == 1 and not self.entry.patches:
+            return cast(torch.Tensor, self.network(inputs))
+        blocks = cast(Any, self.network).forward_intermediates(
+            inputs,
+            indices=self.entry.blocks,
+            return_prefix_tokens=True,
+            norm=True,
+            output_fmt="NLC",
+            intermediates_only=True,
+        )
+        parts = [prefix[:, 0] for _, prefix in blocks]
+        if self.entry.patches:
+            parts.append(blocks[-1][0].mean(dim=1))
+        return torch.cat(parts, dim=1)
 
     def modules_of(self, *roles: str) -> list[str]:
         """Return the full names of the modules that have one of ``roles``, in network order.

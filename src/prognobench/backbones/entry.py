@@ -135,6 +135,10 @@ class BackboneEntry:
         patch_size: What the side must be a multiple of.
         weights_size: The side that the weights were made for, where it is not ``input_size``.
         centre_crop: Share of the side that is kept from the middle, in (0, 1].
+        class_token: Whether it is a transformer whose feature is its class token, so that the
+            tokens of several blocks can be taken.
+        blocks: How many last blocks give their class tokens to the feature.
+        patches: Whether the mean of the last block's patch tokens is part of the feature.
     """
 
     name: str
@@ -153,7 +157,15 @@ class BackboneEntry:
     patch_size: int = 1
     weights_size: int | None = None
     centre_crop: float = 1.0
+    class_token: bool = False
+    blocks: int = 1
+    patches: bool = False
     architecture_options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def image_size(self) -> int:
+        """Side in pixels of the images it wants: its input before the crop of its middle."""
+        return round(self.input_size / self.centre_crop)
 
     def identity(self) -> dict[str, Any]:
         """Return everything about the backbone that can change a feature, as plain data."""
@@ -164,6 +176,8 @@ class BackboneEntry:
             "weights": self.weights.sha256,
             "input_size": self.input_size,
             "centre_crop": self.centre_crop,
+            "blocks": self.blocks,
+            "patches": self.patches,
             "mean": list(self.mean),
             "std": list(self.std),
         }

@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
+from prognobench.backbones.download import download
 from prognobench.backbones.entry import (
     BackboneEntry,
     HubFile,
@@ -16,6 +18,7 @@ from prognobench.backbones.entry import (
     RequestedFile,
     UrlFile,
 )
+from prognobench.backbones.hub_cache import place_in_hub_cache
 from prognobench.errors import UserError
 from prognobench.files import cache_folder, file_digest, write_json
 
@@ -98,6 +101,86 @@ def accept_terms(entry: BackboneEntry) -> None:
         _record("accepted.json", entry.name, entry.weights.terms)
 
 
+def find_hub_file(name: str, file: HubFile) -> Path | None:
+    """Return where a file of the hub is on this machine, in the commit that was fetched.
+
+    Args:
+        name: The backbone that it belongs to.
+        file: The file.
+    """
+    folder = os.environ.get(WEIGHTS_VARIABLE)
+    if folder and (Path(folder) / name / file.filename).is_file():
+        return Path(folder) / name / file.filename
+    import huggingface_hub
+
+    cached = huggingface_hub.try_to_load_from_cache(
+        file.repository, file.filename, revision=_commit(file)
+    )
+    return Path(cached) if isinstance(cached, str) else None
+
+
+def fetch_hub_file(name: str, file: HubFile) -> Path:
+    """Bring a file of the hub to this machine and record the commit it is from.
+
+    Where the revision is a branch, the commit it stood for at the first fetch is the one that
+    is meant from then on. What the hub says of the file's SHA-256 is checked.
+
+    Raises:
+        UserError: When it cannot be fetched, or arrives damaged.
+    """
+    found = find_hub_file(name, file)
+    if found is not None:
+        return found
+    import huggingface_hub
+    from huggingface_hub.errors import GatedRepoError
+
+    wanted = _commit(file)
+    try:
+        # Asked once and briefly: the hub's own retries take most of a minute when it is away.
+        address = huggingface_hub.hf_hub_url(file.repository, file.filename, revision=wanted)
+        about = huggingface_hub.get_hf_file_metadata(address, timeout=10)
+        if not about.commit_hash or not about.etag:
+            raise OSError("the hub names no commit")
+        address = huggingface_hub.hf_hub_url(
+            file.repository, file.filename, revision=about.commit_hash
+        )
+        arriving = cache_folder("weights") / "arriving" / about.etag
+        token = huggingface_hub.get_token()
+        download(address, arriving, f"Bearer {token}" if token else "")
+    except GatedRepoError as error:
+        raise UserError(
+            f"the weights of {name} are gated: accept their terms at the hub page of "
+            f"{file.repository}, and give your token in HF_TOKEN"
+        ) from error
+    except Exception as error:
+        raise UserError(
+            f"{file.filename} of {file.repository} could not be fetched "
+            f"({type(error).__name__}): go online and pull again, or copy the file to "
+            f"{WEIGHTS_VARIABLE}/{name}/{file.filename}"
+        ) from error
+    # The hub tags large files with their SHA-256, and small ones with a git hash.
+    if re.fullmatch(r"[0-9a-f]{64}", about.etag) and file_digest(arriving) != about.etag:
+        arriving.unlink()
+        raise UserError(
+            f"{file.filename} of {file.repository} arrived damaged (its SHA-256 is not the hub's): "
+            "pull again"
+        )
+    commit = about.commit_hash
+    path = place_in_hub_cache(arriving, replace(file, revision=wanted), commit, about.etag)
+    _record("commits.json", f"{file.repository}@{file.revision}", commit)
+    return path
+
+
+def fetched_commit(entry: BackboneEntry) -> str:
+    """Return the commit of the hub that an entry's weights are from; empty where not known."""
+    file = entry.weights.file
+    return _commit(file) if isinstance(file, HubFile) else ""
+
+
+def _commit(file: HubFile) -> str:
+    return _records("commits.json").get(f"{file.repository}@{file.revision}", file.revision)
+
+
 def fetch(entry: BackboneEntry) -> Path:
     """Bring an entry's file of weights to this machine and record its digest.
 
@@ -112,7 +195,7 @@ def fetch(entry: BackboneEntry) -> Path:
     if found is None:
         match entry.weights.file:
             case HubFile() as file:
-                found = _from_hub(entry, file)
+                found = fetch_hub_file(entry.name, file)
             case UrlFile() as file:
                 found = _from_address(entry, file)
             case _:
@@ -136,18 +219,11 @@ def _find(entry: BackboneEntry) -> Path | None:
         return file.locate()
     if isinstance(file, UrlFile) and not file.url:
         return Path(file.filename) if Path(file.filename).is_file() else None
-    folder = os.environ.get(WEIGHTS_VARIABLE)
-    if folder:
-        own = Path(folder) / entry.name / _filename(entry)
-        if own.is_file():
-            return own
     if isinstance(file, HubFile):
-        import huggingface_hub
-
-        cached = huggingface_hub.try_to_load_from_cache(
-            file.repository, file.filename, revision=file.revision
-        )
-        return Path(cached) if isinstance(cached, str) else None
+        return find_hub_file(entry.name, file)
+    folder = os.environ.get(WEIGHTS_VARIABLE)
+    if folder and (Path(folder) / entry.name / _filename(entry)).is_file():
+        return Path(folder) / entry.name / _filename(entry)
     kept = cache_folder("weights") / entry.name / _filename(entry)
     return kept if kept.is_file() else None
 
@@ -169,39 +245,11 @@ def _origin(entry: BackboneEntry) -> str:
     return f"{entry.name}/{_filename(entry)}"
 
 
-def _from_hub(entry: BackboneEntry, file: HubFile) -> Path:
-    import huggingface_hub
-    from huggingface_hub.errors import GatedRepoError
-
-    try:
-        # Asked once and briefly: the hub's own retries take most of a minute when it is away.
-        address = huggingface_hub.hf_hub_url(file.repository, file.filename, revision=file.revision)
-        huggingface_hub.get_hf_file_metadata(address, timeout=10)
-        return Path(
-            huggingface_hub.hf_hub_download(file.repository, file.filename, revision=file.revision)
-        )
-    except GatedRepoError as error:
-        raise UserError(
-            f"the weights of {entry.name} are gated: accept their terms at the hub page of "
-            f"{file.repository}, and give your token in HF_TOKEN"
-        ) from error
-    except Exception as error:
-        raise UserError(
-            f"{file.filename} of {file.repository} could not be fetched "
-            f"({type(error).__name__}): go online and pull again, or copy the file to "
-            f"{WEIGHTS_VARIABLE}/{entry.name}/{file.filename}"
-        ) from error
-
-
 def _from_address(entry: BackboneEntry, file: UrlFile) -> Path:
-    import torch
-
     target = cache_folder("weights") / entry.name / file.filename
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        # Written beside the target and renamed when it is whole.
-        torch.hub.download_url_to_file(file.url, str(target))
-    except Exception as error:
+        download(file.url, target)
+    except OSError as error:
         raise UserError(
             f"{file.url} could not be fetched ({type(error).__name__}): go online and pull again, "
             f"or copy the file to {WEIGHTS_VARIABLE}/{entry.name}/{file.filename}"

@@ -62,8 +62,8 @@ def read_weights(path: Path, member: str = "") -> dict[str, torch.Tensor]:
 def load_weights(network: torch.nn.Module, entry: BackboneEntry) -> None:
     """Load an entry's weights into its network, in float32, every tensor of it or none.
 
-    The classifier of a pretrained network (keys under ``classifier``, ``head`` or ``fc``) is left
-    out, since features are taken before it.
+    The classifier of a pretrained network (keys under ``classifier``, ``head`` or ``fc``, or what
+    timm names as the architecture's) is left out, since features are taken before it.
 
     Args:
         network: The network, made without a classifier.
@@ -85,9 +85,10 @@ def load_weights(network: torch.nn.Module, entry: BackboneEntry) -> None:
     state = entry.weights.convert(state)
     if entry.weights.timm_filter:
         # timm's own renaming of older or original checkpoints, beside each architecture.
-        state = sys.modules[type(network).__module__].checkpoint_filter_fn(state, network)
+        own = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
+        state = own(state, network) if own is not None else state
     wanted = network.state_dict()
-    classifier = ("classifier.", "head.", "fc.")
+    classifier = ("classifier.", "head.", "fc.", *_classifier(network))
     state = {k: v for k, v in state.items() if k in wanted or not k.startswith(classifier)}
     problems = [f"missing {key}" for key in sorted(wanted.keys() - state.keys())]
     problems += [f"unexpected {key}" for key in sorted(state.keys() - wanted.keys())]
@@ -104,3 +105,8 @@ def load_weights(network: torch.nn.Module, entry: BackboneEntry) -> None:
         raise UserError(f"the weights file {path} of {entry.name} holds values that are not finite")
     floating = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
     network.load_state_dict(floating)
+
+
+def _classifier(network: torch.nn.Module) -> list[str]:
+    named = (getattr(network, "pretrained_cfg", None) or {}).get("classifier") or ()
+    return [f"{name}." for name in ([named] if isinstance(named, str) else named)]

@@ -52,15 +52,18 @@ def ls(
 
 def _backbones() -> list[dict[str, Any]]:
     from prognobench.backbones.catalog import backbone_names, get_entry
+    from prognobench.backbones.catalog.costs import cost_of
     from prognobench.backbones.fetch import on_disk
 
     rows = []
     for name in backbone_names():
-        entry = get_entry(name)
+        entry, cost = get_entry(name), cost_of(name)
         rows.append(
             {
                 "name": name,
                 "kind": entry.kind,
+                "parameters": cost and cost.parameters,
+                "gflops": cost and round(cost.flops / 1e9, 2),
                 "feature_dim": entry.feature_dim,
                 "input_size": entry.input_size,
                 "license": entry.license,

@@ -20,13 +20,18 @@ def pull(
     from rich.console import Console
 
     from prognobench.backbones.catalog import get_entry
-    from prognobench.backbones.fetch import accept_terms, fetch, resolved
+    from prognobench.backbones.catalog.any_timm import fetch_description
+    from prognobench.backbones.fetch import accept_terms, fetch, fetched_commit, resolved
 
     console = Console()
+    for name in dict.fromkeys(backbones):
+        fetch_description(name)
     entries = [get_entry(name) for name in dict.fromkeys(backbones)]
     for entry in entries:
         if accept_license:
             accept_terms(entry)
         path = fetch(entry)
         digest = resolved(entry).weights.sha256
-        console.print(f"{entry.name}: {path} (SHA-256 {digest})", highlight=False, soft_wrap=True)
+        commit = fetched_commit(entry)
+        words = f"SHA-256 {digest}" + (f", commit {commit}" if commit else "")
+        console.print(f"{entry.name}: {path} ({words})", highlight=False, soft_wrap=True)

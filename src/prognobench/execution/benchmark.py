@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import filelock
 import pandas as pd
 import torch
 
+from prognobench.backbones.entry import BackboneEntry
 from prognobench.backbones.fetch import check_terms, locate, on_disk
 from prognobench.cohorts.audit import audit
 from prognobench.cohorts.combine import MEMBER_COLUMN
@@ -118,17 +119,20 @@ def run_benchmark(
         How many runs failed.
     """
     keep = prepared.spec.save_models
-    _require_weights(pending)
+    require_weights([run.entry for run in pending])
     return execute(pending, prepared.images(), store, device, report, save_models=keep)
 
 
-def _require_weights(pending: Sequence[Run]) -> None:
+def require_weights(wanted: Iterable[BackboneEntry]) -> None:
     """Raise before anything is trained when weights are missing, naming all of them.
+
+    Args:
+        wanted: The entries of the backbones.
 
     Raises:
         UserError: Naming the backbones without weights, or terms that were not accepted.
     """
-    entries = {run.entry.name: run.entry for run in pending}
+    entries = {entry.name: entry for entry in wanted}
     missing = sorted(name for name, entry in entries.items() if not on_disk(entry))
     if len(missing) == 1:
         locate(entries[missing[0]])

@@ -65,7 +65,7 @@ def execute(
         began = time.perf_counter()
         failed = None
         try:
-            result = worker.work(run, images[run.task.name, run.entry.input_size])
+            result = worker.work(run, images[run.task.name, run.entry.image_size])
         except UserError:
             raise  # such as missing weights: no run could go on, and the user can mend it
         except Exception as error:

@@ -89,7 +89,7 @@ def prepare(spec: BenchmarkSpec, progress: Callable[[int, int], None] | None = N
     Raises:
         UserError: When a cohort, an endpoint or a regime cannot be as the spec says.
     """
-    sizes = sorted({backbone.entry().input_size for backbone in spec.backbones})
+    sizes = sorted({backbone.entry().image_size for backbone in spec.backbones})
     made: list[PreparedCohort] = []
     planned: list[PlannedTask] = []
     splits: dict[str, list[Split]] = {}

@@ -1,7 +1,8 @@
 """The catalog of backbones: one entry each.
 
 To add a backbone, add an entry to the module of its family, or point an entry point of the group
-``prognobench.backbones`` at one in a package of your own.
+``prognobench.backbones`` at one in a package of your own. Without any entry, ``timm:NAME`` is a
+model of timm and ``hf-hub:OWNER/NAME`` one of the hub.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from dataclasses import replace
 from importlib.metadata import entry_points
 
 from prognobench.backbones.catalog import clip, dino, imagenet, medical_text, packaged, radiographs
+from prognobench.backbones.catalog.any_timm import is_outside, outside_entry
 from prognobench.backbones.catalog.roles import VIT_ROLES
 from prognobench.backbones.entry import BackboneEntry
 from prognobench.errors import UserError, nearest
 
-__all__ = ["CATALOG", "VIT_ROLES", "backbone_names", "get_entry"]
+__all__ = ["CATALOG", "VIT_ROLES", "backbone_names", "get_entry", "is_catalogued"]
 
 ENTRY_POINT_GROUP = "prognobench.backbones"
 
@@ -34,18 +36,26 @@ def backbone_names() -> list[str]:
     return sorted({*built_in, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
 
 
+def is_catalogued(name: str) -> bool:
+    """Say whether a name is one of the catalog, and not one of timm or the hub."""
+    return not is_outside(name)
+
+
 def get_entry(name: str, input_size: int | None = None) -> BackboneEntry:
     """Return the entry of a backbone.
 
     Args:
-        name: Its name.
+        name: Its name, or ``timm:NAME`` or ``hf-hub:OWNER/NAME``.
         input_size: Side of the square input in pixels; None for the native one.
 
     Raises:
         UserError: When there is none of that name (the sentence names the nearest), or it
             cannot take that input size.
     """
-    found = next((entry for entry in CATALOG if entry.name == name), None)
+    if is_outside(name):
+        found: BackboneEntry | None = outside_entry(name)
+    else:
+        found = next((entry for entry in CATALOG if entry.name == name), None)
     for point in entry_points(group=ENTRY_POINT_GROUP):
         if found is None and point.name == name:
             found = point.load()

@@ -25,6 +25,7 @@ ENTRIES = (
         license="MIT",
         pretraining="400 million pairs of images and texts from the web",
         flexible_input=True,
+        class_token=True,
     ),
     BackboneEntry(
         name="clip_vitl14",
@@ -44,12 +45,15 @@ ENTRIES = (
         license="MIT",
         pretraining="400 million pairs of images and texts from the web",
         flexible_input=True,
+        class_token=True,
     ),
     BackboneEntry(
         name="siglip2_vitb16",
         title="SigLIP 2 ViT-B/16",
         kind="vit",
         architecture="vit_base_patch16_siglip_224.v2_webli",
+        # As it was trained; timm's definition has the exact GELU, which is off by 1e-4.
+        architecture_options={"act_layer": "gelu_tanh"},
         feature_dim=768,
         input_size=224,
         patch_size=16,

@@ -26,6 +26,7 @@ ENTRIES = (
         license="Apache-2.0",
         pretraining="LVD-142M, 142 million curated photographs, self-supervised",
         flexible_input=True,
+        class_token=True,
     ),
     BackboneEntry(
         name="dinov2_vitb14",
@@ -45,6 +46,7 @@ ENTRIES = (
         license="Apache-2.0",
         pretraining="LVD-142M, 142 million curated photographs, self-supervised",
         flexible_input=True,
+        class_token=True,
     ),
     BackboneEntry(
         name="dinov2_vitl14",
@@ -64,6 +66,7 @@ ENTRIES = (
         license="Apache-2.0",
         pretraining="LVD-142M, 142 million curated photographs, self-supervised",
         flexible_input=True,
+        class_token=True,
     ),
     BackboneEntry(
         name="dinov3_vits16",
@@ -85,6 +88,7 @@ ENTRIES = (
         license="DINOv3 licence",
         pretraining="LVD-1689M, 1.7 billion photographs, self-supervised",
         flexible_input=True,
+        class_token=True,
     ),
     BackboneEntry(
         name="dinov3_vitb16",
@@ -106,6 +110,7 @@ ENTRIES = (
         license="DINOv3 licence",
         pretraining="LVD-1689M, 1.7 billion photographs, self-supervised",
         flexible_input=True,
+        class_token=True,
     ),
     BackboneEntry(
         name="dinov3_vitl16",
@@ -127,6 +132,7 @@ ENTRIES = (
         license="DINOv3 licence",
         pretraining="LVD-1689M, 1.7 billion photographs, self-supervised",
         flexible_input=True,
+        class_token=True,
     ),
     BackboneEntry(
         name="rad_dino",
@@ -151,5 +157,6 @@ ENTRIES = (
         license="MIT",
         pretraining="chest radiographs, self-supervised (DINOv2)",
         flexible_input=True,
+        class_token=True,
     ),
 )

@@ -27,6 +27,7 @@ ENTRIES = (
         license="MIT",
         pretraining="CLIP, then ROCO: figures of medical articles with captions",
         flexible_input=True,
+        class_token=True,
     ),
     BackboneEntry(
         name="biomedclip",
@@ -51,6 +52,7 @@ ENTRIES = (
         license="MIT",
         pretraining="PMC-15M, 15 million figures of medical articles with captions",
         flexible_input=True,
+        class_token=True,
     ),
     BackboneEntry(
         name="medclip_vit",
