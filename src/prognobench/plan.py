@@ -9,6 +9,7 @@ from typing import Any
 
 from prognobench import regimes
 from prognobench.backbones.entry import BackboneEntry
+from prognobench.evaluation.controls import CONTROL
 from prognobench.files import identity
 from prognobench.regimes import RegimeSpec
 from prognobench.results.records import RunState
@@ -82,24 +83,90 @@ class Run:
 
     def record(self) -> dict[str, Any]:
         """Return the columns that describe the run in the store of results."""
+        return {**_described(self), "lr": getattr(self.options, "lr", None)}
+
+    def info(self) -> dict[str, Any]:
+        """Return what identifies it, as plain data."""
         return {
-            "run": self.id,
-            "dataset": self.task.dataset,
-            "endpoint": self.task.endpoint,
-            "backbone": self.backbone,
-            "strategy": self.strategy,
-            "regime": self.split.regime,
-            "shots": self.split.shots,
-            "level": self.split.level,
-            "split": self.split.name,
-            "fold": self.split.fold,
-            "repeat": self.split.repeat,
-            "episode": self.split.episode,
+            "task": self.task.identity,
+            "backbone": self.entry.identity(),
+            "strategy": self.method.name,
+            "options": self.options.model_dump(mode="json"),
+            "recipe": self.recipe.identity(),
+            "split": self.split.identity(),
             "seed": self.seed,
-            "lr": getattr(self.options, "lr", None),
-            "state": self.state,
-            "reason": self.reason,
         }
+
+
+@dataclass(frozen=True)
+class ControlRun:
+    """A control on one task, split and seed; it is stored and evaluated like a run.
+
+    Attributes:
+        id: Hash of everything that can change the result.
+        task: The task.
+        entry: The first backbone of the benchmark, at whose size the images are taken, and whose
+            features the control with permuted outcomes has.
+        control: Which control, of :data:`prognobench.evaluation.controls.CONTROLS`.
+        split: The split.
+        seed: Seed of the runs that it is compared with.
+        recipe: The recipe, of which the weighting of classes is taken.
+        state: As a run's.
+        reason: Why it cannot be.
+    """
+
+    id: str
+    task: PlannedTask
+    entry: BackboneEntry
+    control: str
+    split: Split
+    seed: int
+    recipe: Recipe
+    state: RunState = RunState.PENDING
+    reason: str | None = None
+
+    @property
+    def backbone(self) -> str:
+        """What stands for the backbone in tables."""
+        return CONTROL
+
+    @property
+    def strategy(self) -> str:
+        """Its name, as tables have it."""
+        return self.control
+
+    def record(self) -> dict[str, Any]:
+        """Return the columns that describe it in the store of results."""
+        return {**_described(self), "lr": None}
+
+    def info(self) -> dict[str, Any]:
+        """Return what identifies it, as plain data."""
+        return {
+            "task": self.task.identity,
+            "control": self.control,
+            "split": self.split.identity(),
+            "seed": self.seed,
+        }
+
+
+def _described(run: Run | ControlRun) -> dict[str, Any]:
+    return {
+        "run": run.id,
+        "dataset": run.task.dataset,
+        "endpoint": run.task.endpoint,
+        "backbone": run.backbone,
+        "strategy": run.strategy,
+        "regime": run.split.regime,
+        "shots": run.split.shots,
+        "level": run.split.level,
+        "split": run.split.name,
+        "fold": run.split.fold,
+        "repeat": run.split.repeat,
+        "episode": run.split.episode,
+        "seed": run.seed,
+        "state": run.state,
+        "reason": run.reason,
+    }
 
 
 def make_splits(asked: Sequence[RegimeSpec], task: PlannedTask) -> list[Split]:
@@ -227,3 +294,59 @@ def expand(
                                 )
                             )
     return runs
+
+
+def expand_controls(
+    spec: BenchmarkSpec,
+    tasks: Sequence[PlannedTask],
+    splits: Mapping[str, Sequence[Split]],
+    preprocessing: Mapping[str, Any],
+    missing: Mapping[str, Mapping[str, str]],
+) -> list[ControlRun]:
+    """Return the controls of a benchmark, one on each split and seed of its runs.
+
+    Args:
+        spec: The benchmark.
+        tasks: Its tasks.
+        splits: The splits of each task, by the task's name.
+        preprocessing: How images become pixels, as plain data.
+        missing: Per task, why a control cannot be, by the control's name.
+    """
+    entry = spec.backbones[0].entry()
+    shared = {
+        "protocol": PROTOCOL_VERSION,
+        "preprocessing": dict(preprocessing),
+        "backbone": entry.identity(),
+        "recipe": spec.recipe.identity(),
+    }
+    found = []
+    for control, task in itertools.product(spec.controls, tasks):
+        for split, seed in itertools.product(splits[task.name], spec.seeds):
+            reason = missing[task.name].get(control)
+            state = RunState.NOT_APPLICABLE if reason else RunState.PENDING
+            if split.infeasible:
+                state, reason = RunState.NOT_FEASIBLE, split.infeasible
+            own = {
+                **shared,
+                "control": control,
+                "task": task.identity,
+                # The identity of a task leaves clinical columns out; a control reads them.
+                "columns": {name: dict(values) for name, values in task.columns.items()},
+                "split": split.identity(),
+                "split_name": split.name,
+                "seed": seed,
+            }
+            found.append(
+                ControlRun(
+                    id=identity(own),
+                    task=task,
+                    entry=entry,
+                    control=control,
+                    split=split,
+                    seed=seed,
+                    recipe=spec.recipe,
+                    state=state,
+                    reason=reason,
+                )
+            )
+    return found

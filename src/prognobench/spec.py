@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from prognobench.backbones.choice import BackboneSpec
 from prognobench.cohorts.load import CohortSpec
 from prognobench.errors import UserError, nearest
+from prognobench.evaluation.controls import CONTROLS
 from prognobench.evaluation.metrics import get_headline
 from prognobench.regimes import REGIMES, FullDataSpec, RegimeSpec, regime_label
 from prognobench.strategies.strategy import PEFT_PREFIX, Strategy, get_strategy
@@ -206,6 +207,7 @@ class BenchmarkSpec(_Part):
     seeds: tuple[int, ...] = Field(default=(42,), min_length=1)
     recipe: Recipe = Recipe()
     evaluation: EvaluationSpec = EvaluationSpec()
+    controls: tuple[str, ...] = tuple(CONTROLS)
     save_models: bool = False
 
     @model_validator(mode="before")
@@ -217,6 +219,14 @@ class BenchmarkSpec(_Part):
     @classmethod
     def _names_become_mappings(cls, value: Any) -> Any:
         return _as_mappings(value)
+
+    @field_validator("controls")
+    @classmethod
+    def _known_controls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in CONTROLS:
+                raise ValueError(f"unknown control '{name}': {nearest(name, CONTROLS)}")
+        return tuple(dict.fromkeys(value))
 
     @property
     def groups(self) -> tuple[TaskSpec, ...]:

@@ -36,6 +36,7 @@ SMALL = {
     ],
     "recipe": {"epochs": 2, "few_shot_steps": 3, "batch_size": 8},
     "evaluation": {"replicates": 100},
+    "controls": [],
 }
 
 

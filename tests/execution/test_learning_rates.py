@@ -20,6 +20,7 @@ from prognobench.spec import parse_spec
 
 RATES = [1e-3, 1e-2, 1e-1]
 SPEC = {
+    "controls": [],
     "name": "grid",
     "cohort": {"source": "synthetic", "patients": 60, "seed": 3},
     "endpoints": ["mortality"],

@@ -64,6 +64,7 @@ def run_spec(spec: BenchmarkSpec, output: Path, limit: int | None, device: Devic
     from prognobench.execution.environment import choose_device
     from prognobench.execution.local import Progress
     from prognobench.execution.prepare import prepare
+    from prognobench.plan import Run
     from prognobench.report.build import build_report
     from prognobench.results.store import ResultsStore
 
@@ -77,10 +78,14 @@ def run_spec(spec: BenchmarkSpec, output: Path, limit: int | None, device: Devic
             prepared = prepare(spec, lambda done, total: step(done, total, "", None))
         store = ResultsStore(output)
         write_preparation(prepared, output)
-        pending = register(prepared, store)[:limit]
-        done = len(prepared.runs) - len(pending)
+        todo = register(prepared, store)
+        runs = [run for run in todo if isinstance(run, Run)]
+        # The limit is on what costs; controls take a moment, and no table goes without them.
+        pending = [run for run in todo if run not in runs] + runs[:limit]
+        done = len(prepared.runs) - len(runs[:limit])
         console.print(
-            f"{len(prepared.runs)} runs planned, {done} need no work now, {len(pending)} to do",
+            f"{len(prepared.runs)} runs planned, {done} need no work now, {len(runs[:limit])} "
+            f"to do, besides {len(prepared.controls)} fits of controls",
             highlight=False,
         )
         with progress("training", console) as step:

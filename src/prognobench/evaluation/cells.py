@@ -32,8 +32,10 @@ from prognobench.evaluation.comparison import (
     delong_over_folds,
     holm,
 )
+from prognobench.evaluation.controls import against_controls, is_control
 from prognobench.evaluation.metric import Metric
 from prognobench.evaluation.metrics import METRICS
+from prognobench.evaluation.paired import Candidate, paired_difference
 from prognobench.evaluation.patients import Array, PatientPredictions
 
 DONE = "done"
@@ -87,19 +89,10 @@ class Rule:
     confidence: float
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    """A candidate with its units, and the estimate of the headline with its replicates."""
-
-    row: dict[str, Any]
-    units: list[Unit]
-    runs: Mapping[Key, str]
-    headline: Array
-    complete: bool
-
-
 def cell_rows(task: Task, runs: pd.DataFrame, rule: Rule) -> list[dict[str, Any]]:
     """Evaluate, rank and compare the candidates of one cell.
+
+    Controls are evaluated on the same draws, and are not ranked.
 
     Args:
         task: The patients and draws of the cell's task.
@@ -112,29 +105,25 @@ def cell_rows(task: Task, runs: pd.DataFrame, rule: Rule) -> list[dict[str, Any]
     runs = runs.join(run_groups(runs))
     draws = _episode_draws(task, runs, rule)
     metric = METRICS[rule.metric]
-    candidates = [
+    everybody = [
         _candidate(task, members, draws, rule)
         for _, members in runs.groupby(["backbone", "strategy"], sort=True)
     ]
+    candidates = [entry for entry in everybody if not is_control(entry.row)]
+    controls = [entry for entry in everybody if is_control(entry.row)]
     with_estimate = [entry for entry in candidates if np.isfinite(entry.headline[0])]
     if with_estimate:
-        order = sorted(with_estimate, key=lambda entry: _standing(entry, metric))
+        order = sorted(with_estimate, key=lambda entry: entry.standing(metric))
         for entry in order:
             # Equal estimates share a rank: the order of names is no evidence.
-            standing = _standing(entry, metric)
-            entry.row["rank"] = 1 + sum(_standing(other, metric) < standing for other in order)
+            standing = entry.standing(metric)
+            entry.row["rank"] = 1 + sum(other.standing(metric) < standing for other in order)
             _compare(entry, order[0], draws, metric, rule.confidence)
             if entry is not order[0]:
                 entry.row.update(_named_tests(task, entry, order[0], rule.metric))
         _correct(order)
-    return [entry.row for entry in candidates]
-
-
-def _standing(entry: _Candidate, metric: Metric) -> tuple[bool, float]:
-    """Return what a candidate is sorted by: the incomplete last, then the better first."""
-    sign = -1.0 if metric.higher_is_better else 1.0
-    # Rounded, so that two sums of the same numbers in another order are a tie.
-    return not entry.complete, round(sign * float(entry.headline[0]), 12)
+    against_controls(candidates, controls, draws, metric, rule.confidence)
+    return [entry.row for entry in everybody]
 
 
 def _episode_draws(task: Task, runs: pd.DataFrame, rule: Rule) -> dict[Key, Array] | None:
@@ -155,13 +144,13 @@ def _candidate(
     runs: pd.DataFrame,
     draws: dict[Key, Array] | None,
     rule: Rule,
-) -> _Candidate:
+) -> Candidate:
     """Evaluate one candidate's runs; a candidate without a finished run gets an empty row."""
     done = runs[runs["state"] == DONE]
     metric = METRICS[rule.metric]
     row = _empty_row(runs, len(done), rule)
     if done.empty:
-        return _Candidate(row, [], {}, np.full(1 + rule.replicates, np.nan), False)
+        return Candidate(row, [], {}, np.full(1 + rule.replicates, np.nan), False)
     units = [
         make_unit(
             run["key"],
@@ -213,7 +202,7 @@ def _candidate(
         notes.append("the interval has no width: resampling these patients never changes the value")
     row["reason"] = "; ".join(notes) or None
     names = dict(zip(done["key"], done["run"], strict=True))
-    return _Candidate(row, units, names, headline, len(done) == len(runs))
+    return Candidate(row, units, names, headline, len(done) == len(runs))
 
 
 def _spread(units: Sequence[Unit], metric: str) -> tuple[float, float]:
@@ -225,26 +214,17 @@ def _spread(units: Sequence[Unit], metric: str) -> tuple[float, float]:
 
 
 def _compare(
-    entry: _Candidate,
-    best: _Candidate,
+    entry: Candidate,
+    best: Candidate,
     draws: dict[Key, Array] | None,
     metric: Metric,
     confidence: float,
 ) -> None:
-    """Write the paired difference to the best into a candidate's row.
-
-    Only folds and episodes that both have finished are compared: a candidate whose hardest
-    fold failed must not profit from it.
-    """
-    if entry is best:
-        difference = np.zeros_like(best.headline)
-    else:
-        common = {unit.key for unit in entry.units} & {unit.key for unit in best.units}
-        if not common:
-            entry.row["best_group"] = True
-            return
-        mine, theirs = (_on(candidate, common, draws, metric) for candidate in (entry, best))
-        difference = mine - theirs
+    """Write the paired difference to the best into a candidate's row."""
+    difference = paired_difference(entry, best, draws, metric)
+    if difference is None:
+        entry.row["best_group"] = True
+        return
     low, high = bootstrap.percentile_interval(difference[1:], confidence)
     if entry is not best:
         entry.row["p_value"] = bootstrap_p_value(difference[1:])
@@ -257,7 +237,7 @@ def _compare(
     )
 
 
-def _correct(ranked: Sequence[_Candidate]) -> None:
+def _correct(ranked: Sequence[Candidate]) -> None:
     """Write the p-values corrected for the number of candidates that are compared."""
     others = ranked[1:]
     corrected = holm([entry.row.get("p_value", np.nan) for entry in others])
@@ -265,7 +245,7 @@ def _correct(ranked: Sequence[_Candidate]) -> None:
         entry.row["p_holm"] = p_value
 
 
-def _named_tests(task: Task, mine: _Candidate, theirs: _Candidate, metric: str) -> dict[str, float]:
+def _named_tests(task: Task, mine: Candidate, theirs: Candidate, metric: str) -> dict[str, float]:
     """Return the p-values of the tests known by name, over what both candidates have finished.
 
     The corrected resampled t-test needs values of folds; DeLong's test is made where no patient
@@ -288,18 +268,6 @@ def _named_tests(task: Task, mine: _Candidate, theirs: _Candidate, metric: str) 
         if test is not None:
             found["p_delong"] = test.p_value
     return found
-
-
-def _on(
-    candidate: _Candidate,
-    keys: set[Key],
-    draws: dict[Key, Array] | None,
-    metric: Metric,
-) -> Array:
-    """Return a candidate's estimate and replicates on some of its folds or episodes."""
-    if len(keys) == len(candidate.units):
-        return candidate.headline
-    return estimate([unit for unit in candidate.units if unit.key in keys], metric, draws)
 
 
 def _empty_row(runs: pd.DataFrame, done: int, rule: Rule) -> dict[str, Any]:

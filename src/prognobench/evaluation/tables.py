@@ -80,6 +80,7 @@ def leaderboard_columns(metric: str = HEADLINE) -> list[str]:
         *("estimate", "ci_low", "ci_high", "fold_mean", "fold_sd", "best_group"),
         *("difference_to_best", "difference_low", "difference_high"),
         *("p_value", "p_holm", "p_corrected_t", "p_delong"),
+        *("control", "control_difference", "control_low", "control_high", "beats_controls"),
         *(name + end for name in others for end in ("", "_ci_low", "_ci_high", "_chance")),
         *("chance", "prevalence", "n_patients", "n_positive", "n_runs", "n_failed"),
         *("n_replicates", "trainable_parameters", "train_seconds", "state", "reason"),
@@ -202,6 +203,8 @@ def leaderboard(
         Columns :func:`leaderboard_columns`, one row a dataset, endpoint, regime, number of
         shots or level, backbone and strategy, sorted by rank within each cell. ``best_group`` is
         true where the interval of the paired difference to the best of the cell includes 0.
+        Controls have no rank; ``control`` names the best of them, and the columns beside it hold
+        the paired difference to it (:func:`~prognobench.evaluation.controls.against_controls`).
         Candidates with missing runs rank after the complete ones. ``train_seconds`` is the mean
         a run. Candidates without a finished run have empty numbers, their ``state`` and reason.
 
@@ -228,13 +231,15 @@ def leaderboard(
     columns = leaderboard_columns(metric)
     counts = ("n_patients", "n_positive", "n_runs", "n_failed", "n_replicates")
     integers = ("rank", "shots", *counts, "trainable_parameters")
-    words = {"dataset", "endpoint", "regime", "backbone", "strategy", "metric", "state", "reason"}
+    words = {"dataset", "endpoint", "regime", "backbone", "strategy", "metric", "control", "state"}
+    words |= {"reason", "beats_controls"}
     numbers = [name for name in columns if name not in {*integers, *words, "best_group"}]
     table = pd.DataFrame(rows, columns=columns).astype(
         {
             **dict.fromkeys(integers, "Int64"),
             **dict.fromkeys(numbers, "float64"),
             "best_group": "bool",
+            "beats_controls": "boolean",
         }
     )
     order = ["dataset", "endpoint", "regime", "shots", "level", "rank", "backbone", "strategy"]

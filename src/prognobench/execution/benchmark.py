@@ -21,7 +21,7 @@ from prognobench.execution.local import Progress, execute
 from prognobench.execution.prepare import Prepared
 from prognobench.files import atomic_path, write_json, write_text
 from prognobench.images.contact_sheet import write_contact_sheet
-from prognobench.plan import Run
+from prognobench.plan import ControlRun, Run
 from prognobench.results.records import RunState
 from prognobench.results.store import ResultsStore
 from prognobench.splits.split import read_split, write_split
@@ -101,7 +101,7 @@ def write_preparation(prepared: Prepared, output: Path) -> None:
 
 def run_benchmark(
     prepared: Prepared,
-    pending: Sequence[Run],
+    pending: Sequence[Run | ControlRun],
     store: ResultsStore,
     device: torch.device,
     report: Callable[[Progress], None],
@@ -110,7 +110,7 @@ def run_benchmark(
 
     Args:
         prepared: The benchmark; :func:`write_preparation` has been called.
-        pending: Those of its runs that shall be done, from :func:`register`.
+        pending: Those of its runs and controls that shall be done, from :func:`register`.
         store: The store of its output folder.
         device: Where to compute.
         report: Called after each run.
@@ -145,22 +145,11 @@ def require_weights(wanted: Iterable[BackboneEntry]) -> None:
         check_terms(entry)
 
 
-def register(prepared: Prepared, store: ResultsStore) -> list[Run]:
-    """Make the plan known to the store and return the runs that are still to be done."""
-    infos = [
-        {
-            "task": run.task.identity,
-            "backbone": run.entry.identity(),
-            "strategy": run.method.name,
-            "options": run.options.model_dump(mode="json"),
-            "recipe": run.recipe.identity(),
-            "split": run.split.identity(),
-            "seed": run.seed,
-        }
-        for run in prepared.runs
-    ]
-    store.register([run.record() for run in prepared.runs], infos)
+def register(prepared: Prepared, store: ResultsStore) -> list[Run | ControlRun]:
+    """Make the plan known to the store and return what is still to be done, controls first."""
+    planned: list[Run | ControlRun] = [*prepared.controls, *prepared.runs]
+    store.register([run.record() for run in planned], [run.info() for run in planned])
     store.verify()
     table = store.runs()
     todo = set(table.loc[table["state"] == RunState.PENDING, "run"])
-    return [run for run in prepared.runs if run.id in todo]
+    return [run for run in planned if run.id in todo]

@@ -10,8 +10,9 @@ import torch
 
 from prognobench.errors import UserError
 from prognobench.execution.environment import describe_environment
-from prognobench.execution.worker import TaskImages, Worker
-from prognobench.plan import Run
+from prognobench.execution.task_images import TaskImages
+from prognobench.execution.worker import Worker
+from prognobench.plan import ControlRun, Run
 from prognobench.results.store import ResultsStore
 
 
@@ -29,13 +30,13 @@ class Progress:
 
     finished: int
     total: int
-    run: Run
+    run: Run | ControlRun
     failed: str | None
     seconds_left: float
 
 
 def execute(
-    pending: Sequence[Run],
+    pending: Sequence[Run | ControlRun],
     images: Mapping[tuple[str, int], TaskImages],
     store: ResultsStore,
     device: torch.device,
@@ -80,13 +81,15 @@ def execute(
     return failures
 
 
-def _kind(run: Run) -> tuple[str, ...]:
+def _kind(run: Run | ControlRun) -> tuple[str, ...]:
     """Return what runs of about equal cost have in common."""
     varied = f"{run.split.shots} {run.split.level}"
     return (run.backbone, run.strategy, run.split.regime, varied)
 
 
-def _seconds_left(rest: Sequence[Run], seconds: Mapping[tuple[str, ...], list[float]]) -> float:
+def _seconds_left(
+    rest: Sequence[Run | ControlRun], seconds: Mapping[tuple[str, ...], list[float]]
+) -> float:
     """Estimate the rest from runs of the same kind, else of the same strategy, else of any."""
     means = {kind: sum(own) / len(own) for kind, own in seconds.items()}
     overall = sum(means.values()) / len(means)

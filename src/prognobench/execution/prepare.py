@@ -9,12 +9,20 @@ from prognobench.cohorts.cohort import Cohort
 from prognobench.cohorts.load import load_asked
 from prognobench.cohorts.task import Task, select_task
 from prognobench.errors import UserError
-from prognobench.execution.worker import TaskImages
+from prognobench.execution.control_features import missing_controls
+from prognobench.execution.task_images import TaskImages
 from prognobench.files import cache_folder, identity
 from prognobench.images.decode import DECODE_VERSION
 from prognobench.images.geometry import GEOMETRY_VERSION
 from prognobench.images.store import StoreResult, build_store
-from prognobench.plan import PlannedTask, Run, expand, make_splits
+from prognobench.plan import (
+    ControlRun,
+    PlannedTask,
+    Run,
+    expand,
+    expand_controls,
+    make_splits,
+)
 from prognobench.spec import BenchmarkSpec, TaskSpec
 from prognobench.splits.split import Split, check_split
 
@@ -46,12 +54,14 @@ class Prepared:
         cohorts: Its cohorts.
         splits: The splits of each task, by the task's name.
         runs: All runs, in the order in which they are done.
+        controls: The controls on the same splits.
     """
 
     spec: BenchmarkSpec
     cohorts: list[PreparedCohort]
     splits: dict[str, list[Split]]
     runs: list[Run]
+    controls: list[ControlRun]
 
     @property
     def tasks(self) -> list[Task]:
@@ -71,6 +81,7 @@ class Prepared:
                         patient_ids=tuple(task.table["patient_id"]),
                         targets=task.table["target"].to_numpy(dtype="int64"),
                         pixels=store.images[store.index_of(ids)],
+                        about=task.table,
                         key=identity({"files": content, "size": size, **PREPROCESSING}, 64),
                     )
         return found
@@ -110,7 +121,14 @@ def prepare(spec: BenchmarkSpec, progress: Callable[[int, int], None] | None = N
             for split in splits[task.name]:
                 if not split.infeasible:
                     check_split(split, targets)
-    return Prepared(spec, made, splits, expand(spec, planned, splits, PREPROCESSING))
+    missing = {task.name: missing_controls(task.table) for own in made for task in own.tasks}
+    return Prepared(
+        spec,
+        made,
+        splits,
+        expand(spec, planned, splits, PREPROCESSING),
+        expand_controls(spec, planned, splits, PREPROCESSING, missing),
+    )
 
 
 def _decode(

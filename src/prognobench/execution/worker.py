@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,36 +13,24 @@ import pandas as pd
 import torch
 
 from prognobench.backbones.backbone import Backbone, load_backbone
-from prognobench.plan import Run
+from prognobench.evaluation.controls import PERMUTED
+from prognobench.execution.control_features import (
+    control_features,
+    permuted,
+    solve_control,
+)
+from prognobench.execution.task_images import TaskImages
+from prognobench.plan import ControlRun, Run
 from prognobench.results.records import PREDICTION_COLUMNS, RunResult
 from prognobench.splits.split import PARTS
 from prognobench.strategies.linear import LinearOptions
 from prognobench.strategies.saving import save_model
 from prognobench.strategies.strategy import GradientOptions
-from prognobench.training.engine import train_by_gradient
+from prognobench.training.engine import Trained, train_by_gradient
 from prognobench.training.features import cached_features
 from prognobench.training.job import Job, prior_logit_shift
 from prognobench.training.probe import solve_probe, train_probe
 from prognobench.training.score import THRESHOLD
-
-
-@dataclass(frozen=True)
-class TaskImages:
-    """The images of a task at one input size.
-
-    Attributes:
-        image_ids: Ids of the N images.
-        patient_ids: Patient of each.
-        targets: int64 [N], target of each image's patient.
-        pixels: uint8 [N, S, S]; may be memory-mapped.
-        key: Hash of the pixels and their order.
-    """
-
-    image_ids: tuple[str, ...]
-    patient_ids: tuple[str, ...]
-    targets: npt.NDArray[np.int64]
-    pixels: npt.NDArray[np.uint8]
-    key: str
 
 
 class Worker:
@@ -59,15 +46,14 @@ class Worker:
         self._backbone: Backbone | None = None
         self._images: tuple[str, torch.Tensor] | None = None
 
-    def work(self, run: Run, images: TaskImages) -> RunResult:
-        """Train and predict one run.
+    def work(self, run: Run | ControlRun, images: TaskImages) -> RunResult:
+        """Train and predict one run or control.
 
         Args:
             run: The run, in state pending.
             images: The images of its task, at the input size of its backbone.
         """
         began = time.perf_counter()
-        backbone = self._load(run)
         job = Job(
             run=run.id,
             images=self._on_device(images),
@@ -76,20 +62,10 @@ class Worker:
             rows=_rows(images.patient_ids, run.split.parts),
             prevalence=run.split.prevalence,
         )
-        if isinstance(run.options, LinearOptions):
-            features = cached_features(backbone, job.images, images.key)
-            if run.options.lr is None:
-                strengths, fixed = run.options.C, run.options.fixed_C
-                trained = solve_probe(job, features, strengths, fixed, run.recipe)
-            else:
-                trained = train_probe(job, features, run.options.lr, run.recipe)
-        elif isinstance(run.options, GradientOptions):
-            trained = train_by_gradient(job, backbone, run.method, run.options, run.recipe)
+        if isinstance(run, ControlRun):
+            trained = self._control(run, job, images)
         else:
-            raise TypeError(f"the strategy {run.method.name} has options of an unknown kind")
-        if self.models and trained.head:
-            adapted = trained.backbone or backbone
-            save_model(adapted, trained.head, run.method, self.models / run.id)
+            trained = self._train(run, job, images)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         return RunResult(
             predictions=_predictions(images, job, trained.logits),
@@ -105,7 +81,31 @@ class Worker:
             },
         )
 
-    def _load(self, run: Run) -> Backbone:
+    def _train(self, run: Run, job: Job, images: TaskImages) -> Trained:
+        backbone = self._load(run)
+        if isinstance(run.options, LinearOptions):
+            features = cached_features(backbone, job.images, images.key)
+            if run.options.lr is None:
+                strengths, fixed = run.options.C, run.options.fixed_C
+                trained = solve_probe(job, features, strengths, fixed, run.recipe)
+            else:
+                trained = train_probe(job, features, run.options.lr, run.recipe)
+        elif isinstance(run.options, GradientOptions):
+            trained = train_by_gradient(job, backbone, run.method, run.options, run.recipe)
+        else:
+            raise TypeError(f"the strategy {run.method.name} has options of an unknown kind")
+        if self.models and trained.head:
+            adapted = trained.backbone or backbone
+            save_model(adapted, trained.head, run.method, self.models / run.id)
+        return trained
+
+    def _control(self, run: ControlRun, job: Job, images: TaskImages) -> Trained:
+        if run.control != PERMUTED:
+            return solve_control(job, control_features(run.control, images, job), run.recipe)
+        features = cached_features(self._load(run), job.images, images.key)
+        return solve_control(permuted(job), features, run.recipe)
+
+    def _load(self, run: Run | ControlRun) -> Backbone:
         if self._backbone is None or self._backbone.entry != run.entry:
             self._backbone = load_backbone(run.entry).to(self.device)
         return self._backbone

@@ -31,6 +31,7 @@ class Finding:
         headline: The best candidate and its estimate.
         companions: Its other metrics.
         comparison: Who cannot be told apart from it.
+        controls: Whether it beats the controls.
         undecided: Whether somebody cannot.
     """
 
@@ -38,6 +39,7 @@ class Finding:
     headline: str
     companions: str
     comparison: str
+    controls: str
     undecided: bool
 
 
@@ -96,7 +98,7 @@ def _size(row: Mapping[str, Any]) -> tuple[int, int]:
 def _finding(content: ReportContent, cell: Cell) -> Finding:
     """Say who is best in a cell, how good that is, and who may be as good."""
     if not cell.ranked:
-        return Finding(cell.setting, "No candidate has a result.", "", "", False)
+        return Finding(cell.setting, "No candidate has a result.", "", "", "", False)
     first = cell.ranked[0]
     leaders = [row for row in cell.ranked if row["rank"] == first["rank"]]
     names = words.listing(map(words.candidate, leaders))
@@ -111,6 +113,7 @@ def _finding(content: ReportContent, cell: Cell) -> Finding:
         f"{names}{tied}: {_measured(first, cell.metric, cell)}.",
         f"{companions}.",
         _comparison(cell, leaders),
+        _over_controls(cell, first),
         len(cell.best) > 1,
     )
 
@@ -137,6 +140,27 @@ def _comparison(cell: Cell, leaders: Sequence[Mapping[str, Any]]) -> str:
         return f"It is told apart from all others: {told}" if len(leaders) == 1 else told
     named = words.listing(map(words.candidate, others))
     return f"{words.plural(len(others), 'other')} cannot be told apart from it: {named}. {told}"
+
+
+def _over_controls(cell: Cell, first: Mapping[str, Any]) -> str:
+    """Say whether the best candidate, and how many of all, beat the best control."""
+    if first["control"] is None:
+        return ""
+    control = next(row for row in cell.controls if row["strategy"] == first["control"])
+    own = (
+        f"The best control, {words.control(first['control'])}, reaches "
+        f"{words.number(control['estimate'])}"
+    )
+    ends = words.interval(first["control_low"], first["control_high"])
+    difference = f"difference {words.number(first['control_difference'])}, {ends}"
+    beats = sum(bool(row["beats_controls"]) for row in cell.ranked)
+    counted = f"{beats} of {words.plural(len(cell.ranked), 'candidate')} beat it."
+    if first["beats_controls"]:
+        return f"{own}; the best candidate beats it ({difference}). {counted}"
+    return (
+        f"{own}: the best candidate has not been shown to beat it ({difference}), so that these "
+        f"data are no evidence that it reads more from the image. {counted}"
+    )
 
 
 def _limits(own: Sequence[Cell]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from prognobench.evaluation.controls import is_control
 from prognobench.evaluation.metric import Metric
 from prognobench.evaluation.metrics import METRICS
 
@@ -70,6 +71,7 @@ class Cell:
         level: Share of the training patients, or of events among them, where the regime varies
             it, else None.
         rows: The candidates' leaderboard rows as mappings, missing values as None, by rank.
+        controls: The rows of the controls, likewise; they have no rank.
         metric: The metric they are ranked by.
         confidence: The share that intervals hold.
     """
@@ -82,6 +84,7 @@ class Cell:
     rows: tuple[Mapping[str, Any], ...]
     metric: Metric
     confidence: float
+    controls: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def task(self) -> str:
@@ -129,8 +132,19 @@ def cells(content: ReportContent) -> list[Cell]:
         first = plain[0]
         metric = content.metrics[first["metric"]]
         dataset, endpoint, regime, shots, level = (first[key] for key in keys)
+        candidates = tuple(row for row in plain if not is_control(row))
         found.append(
-            Cell(dataset, endpoint, regime, shots, level, plain, metric, content.confidence)
+            Cell(
+                dataset,
+                endpoint,
+                regime,
+                shots,
+                level,
+                candidates,
+                metric,
+                content.confidence,
+                tuple(row for row in plain if is_control(row)),
+            )
         )
     tasks = list(dict.fromkeys(cell.task for cell in found))
     return sorted(found, key=lambda cell: (tasks.index(cell.task), cell.varied is not None))

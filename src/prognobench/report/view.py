@@ -75,13 +75,17 @@ def board(content: ReportContent, cell: Cell) -> Board:
         title(headline),
         Heading(f"Difference to the best ({held})", "paired", headline.name, "number"),
         Heading("Told apart from best?", "", headline.name),
+        Heading(f"Over the best control ({held})", "paired", headline.name, "number"),
         *(title(metric) for metric in metrics[1:]),
         Heading("Runs", "done", kind="number"),
         Heading("Trained parameters", kind="number"),
         Heading("Training time", "mean a run", kind="number"),
         Heading("Notes"),
     )
-    rows = tuple((bool(row["best_group"]), _board_row(row, metrics, headline)) for row in cell.rows)
+    rows = tuple(
+        (bool(row["best_group"]), _board_row(row, metrics, headline))
+        for row in (*cell.rows, *cell.controls)
+    )
     return Board(headings, rows)
 
 
@@ -93,7 +97,7 @@ def _board_row(
         text = words.value_with_interval(row, metric, headline)
         return Entry(text, value, metric.name, "number")
 
-    ranked = row["estimate"] is not None
+    ranked = row["rank"] is not None
     leads = ranked and row["rank"] == 1
     if not ranked:
         difference, apart = words.MISSING, words.MISSING
@@ -116,12 +120,20 @@ def _board_row(
         metric_entry(headline),
         Entry(difference, row["difference_to_best"], headline.name, "number"),
         Entry(apart, apart, headline.name, "best" if row["best_group"] else "text"),
+        Entry(_over_control(row), row["control_difference"], headline.name, "number"),
         *(metric_entry(metric) for metric in metrics[1:]),
         Entry(words.count(row["n_runs"]) + failed, row["n_runs"], None, "number"),
         Entry(words.count(parameters), parameters, None, "number"),
         Entry(words.seconds(time), time, None, "number"),
         Entry(note, note),
     )
+
+
+def _over_control(row: Mapping[str, Any]) -> str:
+    if row["control_difference"] is None:
+        return words.MISSING
+    ends = words.interval(row["control_low"], row["control_high"])
+    return f"{words.number(row['control_difference'])} ({ends})"
 
 
 def unfinished(content: ReportContent) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from prognobench.evaluation.controls import CONTROLS
 from prognobench.evaluation.metric import Metric
 
 MISSING = "–"
@@ -55,6 +56,11 @@ def level(confidence: float) -> str:
 def candidate(row: Mapping[str, Any]) -> str:
     """Return a candidate's name."""
     return f"{row['backbone']} with {row['strategy']}"
+
+
+def control(name: str) -> str:
+    """Return a control in words."""
+    return CONTROLS.get(name, name)
 
 
 def metric_columns(metric: Metric, headline: Metric) -> tuple[str, str, str]:

@@ -1,0 +1,30 @@
+"""The images of a task, as runs and controls are handed them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class TaskImages:
+    """The images of a task at one input size.
+
+    Attributes:
+        image_ids: Ids of the N images.
+        patient_ids: Patient of each.
+        targets: int64 [N], target of each image's patient.
+        pixels: uint8 [N, S, S]; may be memory-mapped.
+        key: Hash of the pixels and their order.
+        about: What else is known of each image: view, site and the clinical columns.
+    """
+
+    image_ids: tuple[str, ...]
+    patient_ids: tuple[str, ...]
+    targets: npt.NDArray[np.int64]
+    pixels: npt.NDArray[np.uint8]
+    key: str
+    about: pd.DataFrame
