@@ -14,29 +14,14 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
-from prognobench.backbones.backbone import create_network
 from prognobench.backbones.catalog import backbone_names, get_entry
-from prognobench.backbones.catalog.costs import Cost, cost_of
-from prognobench.backbones.entry import BackboneEntry
+from prognobench.backbones.catalog.costs import cost_of
+from prognobench.backbones.counting import count_cost
 
 ROOT = Path(__file__).parent.parent
 COSTS = ROOT / "src/prognobench/backbones/catalog/costs.json"
 PAGE = ROOT / "docs/backbones.md"
 BEGIN, END = "<!-- the table of the catalog -->", "<!-- end of the table -->"
-
-
-def count(entry: BackboneEntry) -> Cost:
-    """Return the parameters of an entry's network and the operations of one image."""
-    with torch.device("meta"):
-        network = create_network(entry).requires_grad_(False)
-        image = torch.zeros(1, len(entry.mean), entry.input_size, entry.input_size)
-        with FlopCounterMode(display=False) as counter:
-            network(image)
-    parameters = sum(p.numel() for p in network.parameters())
-    return Cost(parameters, counter.get_total_flops())
 
 
 def table() -> str:
@@ -68,7 +53,7 @@ def page(text: str) -> str:
 
 def main() -> None:
     """Write the costs and the table."""
-    costs = {name: asdict(count(get_entry(name))) for name in backbone_names()}
+    costs = {name: asdict(count_cost(get_entry(name))) for name in backbone_names()}
     COSTS.write_text(json.dumps(costs, indent=2) + "\n", encoding="utf-8")
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 

@@ -34,6 +34,7 @@ class PlannedTask:
         targets: Target (0 or 1) of every patient.
         columns: What is known of every patient besides, by column and patient: ``site``, and the
             columns that regimes divide by; empty where it is not known.
+        recipe: How its runs are trained.
     """
 
     dataset: str
@@ -41,6 +42,7 @@ class PlannedTask:
     identity: str
     targets: Mapping[str, int]
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    recipe: Recipe = field(default_factory=Recipe)
 
     @property
     def name(self) -> str:
@@ -242,7 +244,7 @@ def expand(
     }
     runs = []
     for backbone in spec.backbones:
-        entry = backbone.entry()
+        entry, label = backbone.entry(), backbone.label
         for part in spec.strategies:
             method = part.strategy()
             for variant in part.variants():
@@ -255,11 +257,14 @@ def expand(
                         "backbone": entry.identity(),
                         "strategy": method.name,
                         "options": options.model_dump(mode="json"),
-                        "recipe": spec.recipe.identity(),
                     }
-                    grid.append((options, identity(shared, 64)))
+                    grid.append((options, shared))
                 unsuitable = method.unsuitable(entry, grid[0][0])
                 for task in tasks:
+                    recipe = {"recipe": task.recipe.identity()}
+                    candidates = [
+                        (options, identity({**shared, **recipe}, 64)) for options, shared in grid
+                    ]
                     for split in splits[task.name]:
                         state, reason = RunState.PENDING, unsuitable
                         if unsuitable:
@@ -267,7 +272,7 @@ def expand(
                         elif split.infeasible:
                             state, reason = RunState.NOT_FEASIBLE, split.infeasible
                         searched = state == RunState.PENDING and "val" in split.parts.values()
-                        tried = grid if searched else [_fixed(grid)]
+                        tried = candidates if searched else [_fixed(candidates)]
                         for seed, (options, candidate) in itertools.product(spec.seeds, tried):
                             own = {
                                 "candidate": candidate,
@@ -281,14 +286,14 @@ def expand(
                                 Run(
                                     id=identity(own),
                                     task=task,
-                                    backbone=backbone.label,
+                                    backbone=label,
                                     entry=entry,
                                     strategy=variant.label,
                                     method=method,
                                     options=options,
                                     split=split,
                                     seed=seed,
-                                    recipe=spec.recipe,
+                                    recipe=task.recipe,
                                     state=state,
                                     reason=reason,
                                 )
@@ -317,7 +322,6 @@ def expand_controls(
         "protocol": PROTOCOL_VERSION,
         "preprocessing": dict(preprocessing),
         "backbone": entry.identity(),
-        "recipe": spec.recipe.identity(),
     }
     found = []
     for control, task in itertools.product(spec.controls, tasks):
@@ -328,6 +332,7 @@ def expand_controls(
                 state, reason = RunState.NOT_FEASIBLE, split.infeasible
             own = {
                 **shared,
+                "recipe": task.recipe.identity(),
                 "control": control,
                 "task": task.identity,
                 # The identity of a task leaves clinical columns out; a control reads them.
@@ -344,7 +349,7 @@ def expand_controls(
                     control=control,
                     split=split,
                     seed=seed,
-                    recipe=spec.recipe,
+                    recipe=task.recipe,
                     state=state,
                     reason=reason,
                 )

@@ -161,11 +161,13 @@ class TaskSpec(_Part):
         cohort: The cohort.
         endpoints: Binary outcomes to predict.
         regimes: The regimes of these tasks; those of the benchmark by default.
+        batch_size: Images a step on this cohort; that of the recipe by default.
     """
 
     cohort: CohortSpec
     endpoints: tuple[str, ...] = Field(min_length=1)
     regimes: tuple[RegimeSpec, ...] = ()
+    batch_size: int | None = Field(default=None, ge=2)
 
     @field_validator("regimes", mode="before")
     @classmethod
@@ -227,6 +229,12 @@ class BenchmarkSpec(_Part):
             if name not in CONTROLS:
                 raise ValueError(f"unknown control '{name}': {nearest(name, CONTROLS)}")
         return tuple(dict.fromkeys(value))
+
+    def recipe_of(self, group: TaskSpec) -> Recipe:
+        """Return the recipe of one cohort's tasks."""
+        if group.batch_size is None:
+            return self.recipe
+        return self.recipe.model_copy(update={"batch_size": group.batch_size})
 
     @property
     def groups(self) -> tuple[TaskSpec, ...]:

@@ -26,6 +26,7 @@ def plan(
     from prognobench.cli.run import default_output
     from prognobench.cli.tables import print_table
     from prognobench.execution.estimate import summarise_plan
+    from prognobench.execution.operations import ASSUMED_RATE, sustained_seconds
     from prognobench.execution.prepare import prepare
     from prognobench.spec import load_spec
 
@@ -40,8 +41,15 @@ def plan(
         console.print(summary["search_note"], highlight=False)
     seconds = summary["estimated_seconds"]
     cost = "not known before a run of each kind is done" if seconds is None else duration(seconds)
+    at_most = sustained_seconds(summary["operations"])
     console.print(
         f"{summary['runs']} runs: {summary['done']} done, {summary['pending']} to do, "
         f"{summary['not_possible']} not possible. Time for the rest: {cost}",
+        highlight=False,
+    )
+    console.print(
+        f"At most {summary['operations']:.2g} floating-point operations, when no run stops early: "
+        f"{duration(at_most)} at the {ASSUMED_RATE / 1e12:g} TFLOP/s that a single data-centre GPU "
+        "sustains in such training (an assumption, not a measurement)",
         highlight=False,
     )

@@ -33,7 +33,9 @@ def print_table(console: Console, rows: Sequence[Mapping[str, Any]], title: str 
     for key in filled:
         numeric = all(isinstance(row[key], int | float) or row[key] is None for row in rows)
         justify: Literal["left", "right"] = "right" if numeric else "left"
-        table.add_column(key.replace("_", " "), justify=justify, no_wrap=key in _WHOLE)
+        whole = key in _WHOLE
+        # A long word, such as an address, goes on in the next line rather than being cut.
+        table.add_column(key.replace("_", " "), justify=justify, no_wrap=whole, overflow="fold")
     for row in rows:
         table.add_row(*("" if row[key] is None else escape(str(row[key])) for key in filled))
     console.print(table)

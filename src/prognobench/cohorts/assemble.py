@@ -15,6 +15,7 @@ from prognobench.cohorts.cohort import (
     Cohort,
     Provenance,
     outcome_day_column,
+    tells_outcome,
 )
 from prognobench.cohorts.paths import relative_path
 from prognobench.cohorts.tables import cell_text, quote_some
@@ -101,9 +102,13 @@ def assemble(
 
 
 def clinical_columns(cohort: Cohort) -> list[str]:
-    """Return the columns that are neither standard nor an endpoint nor its day."""
-    known = {*STANDARD_COLUMNS, *cohort.endpoints, *map(outcome_day_column, cohort.endpoints)}
-    return [str(column) for column in cohort.table.columns if column not in known]
+    """Return the columns that are neither standard nor an endpoint, its day or its score."""
+    others = [str(column) for column in cohort.table.columns if column not in STANDARD_COLUMNS]
+    return [
+        column
+        for column in others
+        if not any(tells_outcome(column, endpoint) for endpoint in cohort.endpoints)
+    ]
 
 
 def _text(cells: pd.Series) -> pd.Series:

@@ -20,6 +20,23 @@ def outcome_day_column(endpoint: str) -> str:
     return f"{endpoint}_day"
 
 
+def outcome_score_column(endpoint: str) -> str:
+    """Return the column of the ordinal score that an endpoint was cut from, where there is one.
+
+    It holds the score of the image; columns that go on with ``_`` hold parts of it, or the same
+    score by other readers.
+    """
+    return f"{endpoint}_score"
+
+
+def tells_outcome(column: str, endpoint: str) -> bool:
+    """Say whether a column is the endpoint, its day or its score, and so no predictor of it."""
+    score = outcome_score_column(endpoint)
+    return column in (endpoint, outcome_day_column(endpoint), score) or column.startswith(
+        f"{score}_"
+    )
+
+
 @dataclass(frozen=True)
 class Provenance:
     """Where a cohort came from.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from prognobench.cohorts.cohort import Cohort, Drop, Provenance
+from prognobench.cohorts.cohort import Cohort, Drop, Provenance, tells_outcome
 from prognobench.errors import UserError
 
 MEMBER_COLUMN = "dataset"
@@ -57,8 +57,8 @@ def combine(name: str, members: Sequence[Cohort]) -> Cohort:
     others = [
         column
         for column in table.columns
-        if any(column in (e, f"{e}_day") for m in members for e in m.endpoints)
-        and not any(column in (e, f"{e}_day") for e in endpoints)
+        if any(tells_outcome(str(column), e) for m in members for e in m.endpoints)
+        and not any(tells_outcome(str(column), e) for e in endpoints)
     ]
     return Cohort(
         name=name,

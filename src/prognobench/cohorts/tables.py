@@ -6,11 +6,11 @@ missing, and the caller says which columns are numbers.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import io
 import math
-import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from prognobench.cohorts.excel import workbook_rows
 from prognobench.errors import UserError, nearest
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".parquet")
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".xls", ".parquet")
 """The kinds of table that can be read."""
+
+UTF_8 = "utf-8-sig"
+"""The encoding of a CSV file that is UTF-8, with or without a byte order mark."""
 
 MISSING_WORDS = frozenset(
     {"", "na", "n/a", "#n/a", "nan", "none", "null", "<na>", "nat", "missing", "unknown", "?"}
@@ -29,14 +33,30 @@ MISSING_WORDS = frozenset(
 """What stands for a missing number or outcome, in lower case; elsewhere only an empty cell does."""
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV, Excel (first sheet) or Parquet file with every cell as text or missing.
+def read_table(path: Path, sheet: str = "", encodings: Sequence[str] = (UTF_8,)) -> pd.DataFrame:
+    """Read a CSV, Excel or Parquet file with every cell as text or missing.
 
     The delimiter of a CSV file (comma, semicolon or tab) is taken from its first line. Rows and
     nameless columns that are wholly empty are left out.
 
+    Args:
+        path: The table.
+        sheet: The sheet of an Excel workbook, by default the first.
+        encodings: What the text of a CSV file may be encoded in; the first that fits counts.
+
     Raises:
         UserError: When the file is absent, of another kind, empty, broken or ragged.
+    """
+    return table_of(read_rows(path, sheet, encodings), path)
+
+
+def read_rows(path: Path, sheet: str = "", encodings: Sequence[str] = (UTF_8,)) -> list[list[Any]]:
+    """Read the cells of a table as they stand, for files whose first row names no columns.
+
+    Takes the arguments of :func:`read_table`.
+
+    Raises:
+        UserError: As :func:`read_table`, but for what :func:`table_of` finds.
     """
     if not path.is_file():
         raise UserError(f"the table {path} does not exist: check the path")
@@ -47,12 +67,27 @@ def read_table(path: Path) -> pd.DataFrame:
             f"save it as one of {', '.join(TABLE_SUFFIXES)}"
         )
     if suffix == ".parquet":
-        rows = _parquet_rows(path)
-    elif suffix == ".xlsx":
-        rows = _excel_rows(path)
-    else:
-        rows = _delimited_rows(path)
-    return _frame(rows, path)
+        return _parquet_rows(path)
+    if suffix in {".xlsx", ".xls"}:
+        return workbook_rows(path, sheet)
+    return _delimited_rows(path, encodings)
+
+
+def read_table_below(path: Path, names: Iterable[str]) -> pd.DataFrame:
+    """Read a table like :func:`read_table`, though other rows may stand above the columns' names.
+
+    Args:
+        path: The table.
+        names: Columns of which the row with the names has at least one. It is looked for among
+            the first ten rows; without one, the first row is taken.
+
+    Raises:
+        UserError: As :func:`read_table`.
+    """
+    rows = read_rows(path)
+    wanted = {fold(name) for name in names}
+    below = (at for at, row in enumerate(rows[:10]) if wanted & {fold(cell) for cell in row})
+    return table_of(rows[next(below, 0) :], path)
 
 
 def find_column(table: pd.DataFrame, name: str) -> str | None:
@@ -162,11 +197,10 @@ def _number(cell: str) -> float | None:
         return None
 
 
-def _delimited_rows(path: Path) -> list[list[Any]]:
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"the table {path} is not UTF-8 text: save it as CSV UTF-8") from error
+def _delimited_rows(path: Path, encodings: Sequence[str]) -> list[list[Any]]:
+    text = _decoded(path.read_bytes(), encodings)
+    if text is None:
+        raise UserError(f"the table {path} is not UTF-8 text: save it as CSV UTF-8")
     header = text.partition("\n")[0]
     delimiter = max(",;\t", key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -187,20 +221,11 @@ def _delimited_rows(path: Path) -> list[list[Any]]:
     return rows
 
 
-def _excel_rows(path: Path) -> list[list[Any]]:
-    import openpyxl  # slow to import, and most tables are CSV
-    from openpyxl.utils.exceptions import InvalidFileException
-
-    try:
-        workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        try:
-            return [list(row) for row in workbook.worksheets[0].iter_rows(values_only=True)]
-        finally:
-            workbook.close()
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, IndexError) as error:
-        raise UserError(
-            f"the table {path} is no readable Excel workbook: save it anew as .xlsx or .csv"
-        ) from error
+def _decoded(data: bytes, encodings: Sequence[str]) -> str | None:
+    for encoding in encodings:
+        with contextlib.suppress(UnicodeDecodeError):
+            return data.decode(encoding)
+    return None
 
 
 def _parquet_rows(path: Path) -> list[list[Any]]:
@@ -214,7 +239,12 @@ def _parquet_rows(path: Path) -> list[list[Any]]:
     return [list(map(str, table.columns)), *(list(row) for row in zip(*columns, strict=True))]
 
 
-def _frame(rows: Sequence[Sequence[Any]], path: Path) -> pd.DataFrame:
+def table_of(rows: Sequence[Sequence[Any]], path: Path) -> pd.DataFrame:
+    """Return rows, the first of which names the columns, with every cell as text or missing.
+
+    Raises:
+        UserError: When there is no row of data, or a column's name is there twice.
+    """
     cells = [[cell_text(cell) for cell in row] for row in rows]
     cells = cells[:1] + [row for row in cells[1:] if any(cell is not None for cell in row)]
     if len(cells) < 2:

@@ -82,7 +82,7 @@ def write_preparation(prepared: Prepared, output: Path) -> None:
             }
         )
     with atomic_path(folder / "manifest.parquet") as temporary:
-        pd.concat(tables, ignore_index=True).to_parquet(temporary, index=False)
+        _of_one_kind(pd.concat(tables, ignore_index=True)).to_parquet(temporary, index=False)
     write_json(folder / "audit.json", audits)
     flows = {task.name: [asdict(step) for step in task.flow()] for task in prepared.tasks}
     write_json(folder / "cohort.json", {"cohorts": about, "flows": flows})
@@ -97,6 +97,19 @@ def write_preparation(prepared: Prepared, output: Path) -> None:
             path = write_split(split, output / "splits", name)
             if read_split(path) != split.parts:
                 raise RuntimeError(f"the split {path} does not say what was written")
+
+
+def _of_one_kind(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose columns of numbers in one cohort and words in another are all words."""
+    mixed = [
+        name
+        for name in table.columns[table.dtypes == object]
+        if len({type(value) for value in table[name].dropna()}) > 1
+    ]
+    table = table.copy()
+    for name in mixed:
+        table[name] = table[name].map(str, na_action="ignore").astype("string")
+    return table
 
 
 def run_benchmark(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from prognobench.execution.operations import operations
 from prognobench.execution.prepare import Prepared
 from prognobench.plan import search_note
 from prognobench.results.records import RunState
@@ -26,9 +27,10 @@ def summarise_plan(prepared: Prepared, output: Path) -> dict[str, Any]:
     Returns:
         ``runs`` (all), ``done``, ``pending``, ``not_possible`` (not applicable or not feasible),
         ``estimated_seconds`` for the pending ones (None while some kind of run has never been
-        done), ``search_note`` (a sentence where the strategies have different search budgets, else
-        None), and ``cells``: one mapping a cell with its number of runs, those done, its state
-        and its reason.
+        done), ``operations`` (floating-point operations of the pending ones, at most:
+        :func:`~prognobench.execution.operations.operations`), ``search_note`` (a sentence where
+        the strategies have different search budgets, else None), and ``cells``: one mapping a
+        cell with its number of runs, those done, its state and its reason.
     """
     table = pd.DataFrame([run.record() for run in prepared.runs])
     table["state"] = table["state"].astype(str)
@@ -66,6 +68,7 @@ def summarise_plan(prepared: Prepared, output: Path) -> dict[str, Any]:
         "pending": len(pending),
         "not_possible": int(table["state"].isin(["not_applicable", "not_feasible"]).sum()),
         "estimated_seconds": None if expected.isna().any() else float(expected.sum()),
+        "operations": operations(prepared, set(pending["run"])),
         "search_note": search_note(prepared.spec),
         "cells": cells,
     }

@@ -115,9 +115,14 @@ def prepare(spec: BenchmarkSpec, progress: Callable[[int, int], None] | None = N
         for task in own.tasks:
             targets = dict(zip(task.patients["patient_id"], task.patients["target"], strict=True))
             content, columns = task.identity(own.store.digests), task.patient_columns()
-            plan = PlannedTask(own.cohort.name, task.endpoint, content, targets, columns)
+            plan = PlannedTask(
+                own.cohort.name, task.endpoint, content, targets, columns, spec.recipe_of(group)
+            )
             planned.append(plan)
-            splits[task.name] = make_splits(group.regimes, plan)
+            try:
+                splits[task.name] = make_splits(group.regimes, plan)
+            except UserError as error:
+                raise UserError(f"the task {task.name}: {error}") from error
             for split in splits[task.name]:
                 if not split.infeasible:
                     check_split(split, targets)

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from prognobench.errors import UserError
+from prognobench.evaluation.rank_table import rank_table
 from prognobench.evaluation.tables import leaderboard, run_metrics
 from prognobench.files import atomic_path
 from prognobench.plan import search_note
@@ -56,11 +57,13 @@ def build_report(output: Path, store: ResultsStore) -> Built:
         spec.evaluation.replicates,
         spec.evaluation.confidence,
     )
+    ranks = rank_table(table)
     by_image = run_metrics(runs, store.predictions, "image")
     tables = {
         "results.csv": results,
         "results_by_image.csv": by_image,
         "leaderboard.csv": table,
+        "ranks.csv": ranks,
     }
     for name, own in tables.items():
         with atomic_path(output / name) as temporary:
@@ -72,6 +75,7 @@ def build_report(output: Path, store: ResultsStore) -> Built:
         ReportContent(
             title=spec.name,
             leaderboard=table,
+            ranks=ranks,
             results=results,
             runs=runs,
             confidence=spec.evaluation.confidence,

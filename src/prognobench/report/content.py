@@ -24,6 +24,7 @@ class ReportContent:
         results: The table of :func:`prognobench.evaluation.tables.run_metrics`.
         runs: One row a run: at least ``run, state, reason, dataset, endpoint, backbone,
             strategy, regime, shots, split, seed``.
+        ranks: The table of :func:`prognobench.evaluation.rank_table.rank_table`.
         confidence: The share that the leaderboard's intervals hold, such as 0.95.
         spec: The resolved spec, as YAML.
         search_note: Where the strategies had different search budgets, a sentence that says so.
@@ -46,6 +47,7 @@ class ReportContent:
     leaderboard: pd.DataFrame
     results: pd.DataFrame
     runs: pd.DataFrame
+    ranks: pd.DataFrame = field(default_factory=pd.DataFrame)
     confidence: float = 0.95
     spec: str = ""
     search_note: str | None = None

@@ -104,6 +104,7 @@ def render(content: ReportContent) -> str:
             for sentence in audit.get("warnings", ())
         ],
         cells=found,
+        rankings=view.rankings(content),
         groups=groups,
         tasks=_choices(cell.task for cell in found),
         settings=_choices(cell.setting for cell in found),

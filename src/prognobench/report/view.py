@@ -136,6 +136,25 @@ def _over_control(row: Mapping[str, Any]) -> str:
     return f"{words.number(row['control_difference'])} ({ends})"
 
 
+def rankings(content: ReportContent) -> list[tuple[str, str, list[dict[str, Any]]]]:
+    """Return, for each setting with several tasks, its name, what is tested, and mean ranks."""
+    if content.ranks.empty:
+        return []
+    found = []
+    keys = ["regime", "shots", "level"]
+    for _, own in content.ranks.groupby(keys, dropna=False, sort=False):
+        rows = records(own)
+        first = rows[0]
+        varied = f", {first['shots']} shots" if first["shots"] is not None else ""
+        varied += f", {100 * first['level']:g} %" if first["level"] is not None else ""
+        told = first["note"] or (
+            f"Friedman's test over {first['blocks']} cohorts: p = {first['p_value']:.3g}. "
+            "Candidates that share a letter cannot be told apart (Nemenyi)."
+        )
+        found.append((f"{first['regime'].replace('_', ' ')}{varied}", told, rows))
+    return found
+
+
 def unfinished(content: ReportContent) -> list[dict[str, Any]]:
     """Return runs that are not done, counted by candidate, state and reason."""
     runs = content.runs

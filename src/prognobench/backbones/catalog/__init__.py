@@ -56,8 +56,8 @@ def get_entry(name: str, input_size: int | None = None) -> BackboneEntry:
         found: BackboneEntry | None = outside_entry(name)
     else:
         found = next((entry for entry in CATALOG if entry.name == name), None)
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        if found is None and point.name == name:
+    for point in entry_points(group=ENTRY_POINT_GROUP) if found is None else ():
+        if point.name == name:
             found = point.load()
     if found is None:
         raise UserError(f"unknown backbone '{name}': {nearest(name, backbone_names())}")

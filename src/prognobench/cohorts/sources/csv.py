@@ -4,15 +4,17 @@
 
     cohort:
       source: csv
-      table: my.csv
+      table: my.xlsx
       root: images/
-      columns: {patient_id: Patient, path: File, icu: ICU}
+      columns: {patient_id: Patient, path: File, icu: ICU, acquired_date: Taken, icu_date: ICU from}
       positive: {icu: transferred}
       negative: {icu: ward}
 
 Endpoints are the columns named or mapped ``icu``, ``mortality`` and ``severity``, and those listed
-under ``endpoints``. ``acquired`` and ``<endpoint>_day`` are numbers of days on one axis, such as
-days since admission. Every other column is kept as a clinical one.
+under ``endpoints``. When images and outcomes were is told in one of two ways: ``acquired`` and
+``<endpoint>_day`` are numbers of days on one axis, such as days since admission; or
+``acquired_date`` and ``<endpoint>_date`` are dates, counted from the date in ``admission``, and
+without it from the patient's first image. Every other column is kept as a clinical one.
 """
 
 from __future__ import annotations
@@ -21,22 +23,22 @@ import os
 from pathlib import Path
 
 import pandas as pd
-from pydantic import Field, field_validator
 
 from prognobench.cohorts.assemble import assemble
 from prognobench.cohorts.checks import clean
-from prognobench.cohorts.coding import USUAL_ENDPOINTS, Word, code_endpoint
+from prognobench.cohorts.coding import USUAL_ENDPOINTS
 from prognobench.cohorts.cohort import (
     STANDARD_COLUMNS,
     Cohort,
     Provenance,
     outcome_day_column,
 )
+from prognobench.cohorts.outcome_options import OutcomeOptions
 from prognobench.cohorts.paths import is_absolute
-from prognobench.cohorts.source import Source, SourceOptions
+from prognobench.cohorts.source import Source
+from prognobench.cohorts.table_dates import day_numbers
 from prognobench.cohorts.tables import (
     find_column,
-    fold,
     numbers,
     numbers_where_all,
     read_table,
@@ -49,35 +51,18 @@ CLINICAL_COLUMNS = ("age", "sex")
 """Clinical columns that the audit looks for, and that may therefore be mapped."""
 
 
-class CsvOptions(SourceOptions):
+class CsvOptions(OutcomeOptions):
     """Options of the source ``csv``.
 
     Attributes:
-        table: The table: .csv, .tsv, .xlsx or .parquet.
         root: The folder that image paths are relative to; by default the table's own.
-        name: Name of the cohort in results; by default the table's.
-        columns: The table's columns by the names used here, where they differ.
-        endpoints: Further binary columns to predict.
-        positive: For an endpoint, the value or values that are the event.
-        negative: For an endpoint, the value or values that are not.
+        sheet: The sheet of an Excel workbook, by default the first.
         allow_outside_root: Whether a path may be absolute or lead out of the root.
     """
 
-    table: Path
     root: Path | None = None
-    name: str = ""
-    columns: dict[str, str] = Field(default={})
-    endpoints: tuple[str, ...] = ()
-    positive: dict[str, tuple[Word, ...]] = Field(default={})
-    negative: dict[str, tuple[Word, ...]] = Field(default={})
+    sheet: str = ""
     allow_outside_root: bool = False
-
-    @field_validator("positive", "negative", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: object) -> object:
-        if not isinstance(value, dict):
-            return value
-        return {key: one if isinstance(one, list | tuple) else (one,) for key, one in value.items()}
 
 
 PROVENANCE = Provenance(source="csv", title="a table of one's own", access="the user's own")
@@ -90,8 +75,8 @@ def read(options: CsvOptions) -> Cohort:
         UserError: When the table or a column is missing or a cell cannot be read.
     """
     file = options.table
-    table = read_table(file)
-    names = _endpoint_names(table, options)
+    table = read_table(file, options.sheet)
+    names = options.endpoint_names(table)
     taken = _taken_columns(table, options, names)
     rows = pd.DataFrame({name: table[taken[name]] for name in ("patient_id", "path")})
     root, rows["path"] = _rooted(rows["path"], options)
@@ -102,14 +87,16 @@ def read(options: CsvOptions) -> Cohort:
         if name in taken:
             rows[name] = numbers(table[taken[name]], taken[name], file)
     for name in names:
-        positive, negative = options.positive.get(name, ()), options.negative.get(name, ())
-        rows[name] = code_endpoint(table[taken[name]], taken[name], file, positive, negative)
-    wanted = {column: name for name, column in taken.items()}
+        rows[name] = options.coded(table[taken[name]], name)
+    rows = _with_days_of_dates(rows, table, taken, names, file)
+    read_as = {column: name for name, column in taken.items()}
     for column in map(str, table.columns):
-        name = wanted.get(column, column)
+        name = read_as.get(column, column)
+        if name in taken and name in _date_columns(names):
+            continue  # read as days; the dates themselves are no business of a manifest
         if name not in rows:
             rows[name] = numbers_where_all(table[column])
-        elif column not in wanted:
+        elif column not in read_as:
             # A column that another one was mapped over is still the user's data.
             rows[f"{column} (as in the table)"] = numbers_where_all(table[column])
     provenance = Provenance(
@@ -118,47 +105,69 @@ def read(options: CsvOptions) -> Cohort:
         version=f"SHA-256 {file_digest(file)[:16]}",
         access=PROVENANCE.access,
     )
-    endpoints = {name: _in_words(name, options) for name in names}
+    endpoints = {name: options.in_words(name) for name in names}
     return clean(assemble(options.name or file.stem, rows, root, endpoints, provenance))
 
 
-def _endpoint_names(table: pd.DataFrame, options: CsvOptions) -> list[str]:
-    listed = {fold(name) for name in options.endpoints}
-    usual = [
-        name
-        for name in USUAL_ENDPOINTS
-        if name not in listed and (name in options.columns or find_column(table, name))
-    ]
-    names = list(dict.fromkeys([*usual, *options.endpoints]))
-    if not names:
-        raise UserError(
-            f"{options.table} has no endpoint: a column {', '.join(USUAL_ENDPOINTS)} was "
-            "expected, map one under 'columns' or list one under 'endpoints'"
-        )
-    for key, mapping in (("positive", options.positive), ("negative", options.negative)):
-        for name in mapping:
-            if name not in names:
-                raise UserError(f"'{key}' names no endpoint '{name}': {nearest(name, names)}")
-    return names
+def _date_columns(endpoints: list[str]) -> dict[str, str]:
+    """Return the columns of dates, each with the column of days that it stands for."""
+    days = {f"{name}_date": outcome_day_column(name) for name in endpoints}
+    return {"acquired_date": "acquired", **days, "admission": ""}
 
 
 def _taken_columns(
     table: pd.DataFrame, options: CsvOptions, endpoints: list[str]
 ) -> dict[str, str]:
+    *dated, admission = _date_columns(endpoints)
     days = [outcome_day_column(name) for name in endpoints]
-    known = [*STANDARD_COLUMNS, *endpoints, *days, *CLINICAL_COLUMNS]
+    known = [*STANDARD_COLUMNS, *endpoints, *days, *CLINICAL_COLUMNS, *dated, admission]
     for name in options.columns:
         if name not in known:
             raise UserError(f"'columns' maps no '{name}': {nearest(name, known)}")
     needed = {"patient_id", "path", *endpoints, *options.columns}
-    asked = {name: options.columns.get(name, name) for name in known if name in needed}
+    asked = {name: options.column(name) for name in known if name in needed}
     found = require_columns(table, asked.values(), options.table)
     taken = {name: found[column] for name, column in asked.items()}
     for name in known:
+        if name == admission and not any(date in taken for date in dated):
+            continue  # where nothing is dated it is a column like others
         column = find_column(table, name)
         if name not in taken and column is not None and column not in taken.values():
             taken[name] = column
     return taken
+
+
+def _with_days_of_dates(
+    rows: pd.DataFrame,
+    table: pd.DataFrame,
+    taken: dict[str, str],
+    endpoints: list[str],
+    file: Path,
+) -> pd.DataFrame:
+    stands_for = _date_columns(endpoints)
+    day = {
+        name: day_numbers(table[taken[name]], taken[name], file)
+        for name in stands_for
+        if name in taken
+    }
+    start = day.pop("admission", None)
+    if not day:
+        return rows
+    if start is None and "acquired_date" not in day:
+        raise UserError(
+            f"{file} has the dates {', '.join(taken[name] for name in day)} and none that they "
+            "count from: map 'admission' or 'acquired_date' under 'columns'"
+        )
+    first = (day["acquired_date"] if start is None else start).groupby(table[taken["patient_id"]])
+    zero = first.transform("min")
+    for name, own in day.items():
+        if stands_for[name] in rows:
+            raise UserError(
+                f"{file} has both '{taken[name]}' and '{taken[stands_for[name]]}', dates and days: "
+                "leave one of them out"
+            )
+        rows[stands_for[name]] = own - zero
+    return rows
 
 
 def _rooted(paths: pd.Series, options: CsvOptions) -> tuple[Path, pd.Series]:
@@ -174,13 +183,6 @@ def _rooted(paths: pd.Series, options: CsvOptions) -> tuple[Path, pd.Series]:
     common = Path(os.path.commonpath([Path(path).parent for path in full]))
     inside = [Path(path).relative_to(common).as_posix() for path in full]
     return common, pd.Series(inside, index=paths.dropna().index).reindex(paths.index)
-
-
-def _in_words(endpoint: str, options: CsvOptions) -> str:
-    if named := options.positive.get(endpoint):
-        column = options.columns.get(endpoint, endpoint)
-        return f"{column} is {' or '.join(map(str, named))}"
-    return USUAL_ENDPOINTS.get(endpoint, f"{endpoint} is yes")
 
 
 SOURCE = Source(

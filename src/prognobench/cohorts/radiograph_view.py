@@ -1,0 +1,94 @@
+"""Which view of which part of the body an image shows, by the words of its DICOM header.
+
+Laterals hide under frontal descriptions: a study that is called ``CHEST AP`` may hold one, and a
+series that is called ``AP`` may be one. So whatever is said of the image itself (view position,
+series, patient orientation) comes before what is said of the study, and a lateral named there
+counts even against a frontal view position: a frontal image lost is better than a lateral kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+LATERAL = "LATERAL"
+
+_WORDS = {
+    "AP": "AP",
+    "ANTEROPOSTERIOR": "AP",
+    "PA": "PA",
+    "POSTEROANTERIOR": "PA",
+    "FRONTAL": "FRONTAL",
+    "LAT": LATERAL,
+    "LATERAL": LATERAL,
+    "LATERALLY": LATERAL,
+    "LLAT": LATERAL,
+    "RLAT": LATERAL,
+}
+_POSITIONS = {"LL": LATERAL, "RL": LATERAL}
+"""View positions of PS3.3 (C.8.11.5) that are two letters of other words elsewhere."""
+
+_OTHER_POSITIONS = frozenset({"LLD", "RLD", "LLO", "RLO", "LPO", "RPO", "LAO", "RAO"})
+"""Decubitus and oblique views: neither frontal nor lateral."""
+
+_CHEST = re.compile(r"CHEST|TH?ORA[XC]|LUNG|PULMO")
+_ELSEWHERE = re.compile(
+    r"ABD|PELVI|KIDNEY|KUB|HIP|KNEE|FOOT|ANKLE|HAND|WRIST|ELBOW|SHOULDER|SPINE|SKULL|NECK|FEMUR"
+)
+
+
+def view_of(
+    position: str, descriptions: Sequence[str], orientation: str, study: str
+) -> tuple[str | None, bool]:
+    r"""Return an image's view, and whether its study leaves open which of several it is.
+
+    Args:
+        position: View Position (0018,5101).
+        descriptions: What else is said of the image itself: the meaning of its view code
+            (0054,0220), its series description (0008,103E).
+        orientation: Patient Orientation (0020,0020), such as ``L\F``: where rows and columns of
+            the image run to.
+        study: Study Description (0008,1030).
+
+    Returns:
+        ``AP``, ``PA``, ``FRONTAL``, ``LATERAL``, the position of a decubitus or oblique view, or
+        None when nothing says; and whether the study has frontal and lateral images with no word
+        on which of them this is.
+    """
+    if position.strip().upper() in _OTHER_POSITIONS:
+        return position.strip().upper(), False
+    own = [_named(position, {**_WORDS, **_POSITIONS}), *map(_named, descriptions)]
+    rows_run_to = orientation.strip().upper()[:1]
+    if {LATERAL} in own or rows_run_to in {"A", "P"}:
+        return LATERAL, False
+    by_study = _named(study)
+    frontal = "FRONTAL" if rows_run_to in {"L", "R"} else None
+    for named in [*own, by_study]:
+        if LATERAL in named and not (named is by_study and frontal):
+            continue
+        which = named - {LATERAL}
+        if len(which) == 1:
+            return which.pop(), False
+    if frontal:
+        return frontal, False
+    if by_study == {LATERAL}:
+        return LATERAL, False
+    return None, any(LATERAL in named for named in [*own, by_study])
+
+
+def is_chest(body_part: str, descriptions: Sequence[str]) -> bool:
+    """Say whether an image is of the chest; one of which nothing is said may be.
+
+    Args:
+        body_part: Body Part Examined (0018,0015), which decides where it is given.
+        descriptions: Descriptions of the series and of the study.
+    """
+    if body_part.strip():
+        return bool(_CHEST.search(body_part.upper()))
+    text = " ".join(descriptions).upper()
+    return bool(_CHEST.search(text)) or not _ELSEWHERE.search(text)
+
+
+def _named(text: str, words: dict[str, str] = _WORDS) -> set[str]:
+    joined = re.sub(r"(ANTERO|POSTERO)[^A-Z]+(?=ANTERIOR|POSTERIOR)", r"\1", text.upper())
+    return {words[word] for word in re.findall(r"[A-Z]+", joined) if word in words}

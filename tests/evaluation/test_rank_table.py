@@ -1,0 +1,65 @@
+"""Ranks over tasks: by setting, without controls, with letters for what cannot be told apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from prognobench.evaluation.rank_table import RANK_COLUMNS, letter, rank_table
+
+
+def board(cohorts, strategies, metric="mcc", **changes):
+    random = np.random.default_rng(1)
+    rows = [
+        {
+            "dataset": f"cohort{c}", "endpoint": "e", "regime": "full_data", "shots": pd.NA,
+            "level": np.nan, "backbone": backbone, "strategy": s, "metric": metric,
+            "estimate": quality + 0.01 * random.normal(),
+        }
+        for c in range(cohorts)
+        for (backbone, s), quality in strategies.items()
+    ]  # fmt: skip
+    return pd.DataFrame(rows).assign(**changes).astype({"shots": "Int64"})
+
+
+CANDIDATES = {("net", f"s{i}"): 0.1 * i for i in range(5)}
+
+
+def test_ranks_and_the_test_are_those_of_scipy_and_controls_take_no_part():
+    table = board(12, {**CANDIDATES, ("control", "clinical"): 0.9})
+    found = rank_table(table)
+    assert tuple(found.columns) == RANK_COLUMNS
+    assert found["candidate"].tolist() == [f"net with s{i}" for i in (4, 3, 2, 1, 0)]
+    assert found["mean_rank"].tolist() == pytest.approx([1, 2, 3, 4, 5])
+    wide = table[table["backbone"] != "control"].pivot_table(
+        index="dataset", columns="strategy", values="estimate"
+    )
+    expected = stats.friedmanchisquare(*(wide[name] for name in wide.columns)).pvalue
+    assert found["p_value"].iloc[0] == pytest.approx(expected)
+    # The critical difference for 5 candidates on 12 cohorts is 2.728 * sqrt(5 * 6 / 72) = 1.76.
+    assert found["groups"].tolist() == ["a", "a b", "b c", "c d", "d"]
+
+
+def test_a_loss_is_ranked_the_other_way_around():
+    found = rank_table(board(12, CANDIDATES, metric="brier"))
+    assert found["candidate"].iloc[0] == "net with s0"
+
+
+def test_one_task_has_no_ranks_and_two_say_why_no_test_was_made():
+    assert rank_table(board(1, CANDIDATES)).empty
+    found = rank_table(board(2, CANDIDATES))
+    assert found["p_value"].isna().all()
+    assert "too few to test ranks" in found["note"].iloc[0]
+    assert set(found["groups"]) == {"a"}
+
+
+def test_settings_are_ranked_apart():
+    one, other = board(4, CANDIDATES), board(4, CANDIDATES, regime="few_shot", shots=4)
+    found = rank_table(pd.concat([one, other]))
+    assert found.groupby(["regime", "shots"], dropna=False).size().tolist() == [5, 5]
+
+
+def test_letters_do_not_run_out():
+    assert [letter(place) for place in (0, 25, 26, 51)] == ["a", "z", "aa", "zz"]
