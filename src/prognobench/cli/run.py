@@ -81,7 +81,7 @@ def run_spec(spec: BenchmarkSpec, output: Path, limit: int | None, device: Devic
         todo = register(prepared, store)
         runs = [run for run in todo if isinstance(run, Run)]
         # The limit is on what costs; controls take a moment, and no table goes without them.
-        pending = [run for run in todo if run not in runs] + runs[:limit]
+        pending = [run for run in todo if not isinstance(run, Run)] + runs[:limit]
         done = len(prepared.runs) - len(runs[:limit])
         console.print(
             f"{len(prepared.runs)} runs planned, {done} need no work now, {len(runs[:limit])} "
