@@ -77,6 +77,8 @@ def test_the_plan_has_every_run_of_the_grid_and_its_cost(cohorts, tmp_path):
 
 
 FEWER = [
+    "backbones=[resnet18]",
+    "strategies=[linear]",
     "regimes=[{name: full_data, folds: 2}]",
     *(f"tasks.{n}.regimes=[{{name: full_data, folds: 2}}]" for n in range(len(WRITERS))),
 ]
