@@ -103,7 +103,7 @@ def _of_one_kind(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table whose columns of numbers in one cohort and words in another are all words."""
     mixed = [
         name
-        for name in table.columns[table.dtypes == object]
+        for name in table.columns[[pd.api.types.is_object_dtype(kind) for kind in table.dtypes]]
         if len({type(value) for value in table[name].dropna()}) > 1
     ]
     table = table.copy()
