@@ -32,8 +32,9 @@ from prognobench.randomness import generator
 from prognobench.results.records import RunState
 from prognobench.spec import parse_spec
 from prognobench.splits.split import PARTS
-from prognobench.training.engine import build_classifier, predict
+from prognobench.training.classifier import build_classifier
 from prognobench.training.job import Job
+from prognobench.training.lane import predict
 from prognobench.training.losses import expected_loss
 
 STRATEGIES = ("full", "linear", "lora", "vera", "bitfit", "ia3")
@@ -91,7 +92,9 @@ def measure(spec: Mapping[str, Any], device: str = "cpu") -> dict[str, Any]:
 
 def compare(run: Run, images: TaskImages, worker: Worker, backbone: Backbone) -> dict[str, Any]:
     """Train a run; return its test patients' logits and its training loss, before and after."""
-    result = worker.work(run, images)
+    ((_, result),) = worker.work((run,), images, lambda _run: None)
+    if isinstance(result, Exception):
+        raise result
     table = result.predictions.set_index("image_id")["logit"]
     after = table.reindex(list(images.image_ids)).to_numpy()
     part = np.array([run.split.parts.get(patient, "") for patient in images.patient_ids])

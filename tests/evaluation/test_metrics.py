@@ -155,7 +155,7 @@ def test_every_weighting_agrees_with_scikit_learn_and_is_undefined_exactly_where
             # Logits of 36 leave no oracle 9 digits: the value is there, and no more is asked.
             assert not np.isinf(value)
         else:
-            assert value == pytest.approx(expected, abs=1e-9)
+            assert value == pytest.approx(expected, rel=1e-9, abs=1e-9)
             assert metric.lowest <= value <= metric.highest
     point = Sample.of(_as_patients(sample), sample.thresholds)
     assert np.isnan(metric(point)[0]) == (metric.undefined_reason(point) is not None)

@@ -103,11 +103,13 @@ def test_scrambled_test_labels_change_test_metrics_and_nothing_else(done, tmp_pa
     """Every run is trained with the labels of its own test part turned around."""
     original = local.Worker.work
 
-    def scrambled(self, run, images):
-        test = np.isin(images.patient_ids, run.split.patients("test"))
-        assert test.any()
-        targets = np.where(test, 1 - images.targets, images.targets)
-        return original(self, run, dataclasses.replace(images, targets=targets))
+    def scrambled(self, group, images, started):
+        for run in group:  # one by one, since one run's test part is in another's training part
+            test = np.isin(images.patient_ids, run.split.patients("test"))
+            assert test.any()
+            targets = np.where(test, 1 - images.targets, images.targets)
+            own = dataclasses.replace(images, targets=targets)
+            yield from original(self, (run,), own, started)
 
     monkeypatch.setattr(local.Worker, "work", scrambled)
     output = tmp_path / "out"
@@ -116,7 +118,8 @@ def test_scrambled_test_labels_change_test_metrics_and_nothing_else(done, tmp_pa
     assert set(old) == set(new)
     for run, table in old.items():
         other = new[run]
-        np.testing.assert_array_equal(table["logit"], other["logit"])
+        # Trained alone instead of together, which changes rounding.
+        np.testing.assert_allclose(table["logit"], other["logit"], atol=1e-5)
         test = table["part"] == "test"
         assert (table.loc[~test, "target"] == other.loc[~test, "target"]).all()
         assert (table.loc[test, "target"] == 1 - other.loc[test, "target"]).all()

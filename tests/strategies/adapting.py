@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from prognobench.backbones.backbone import Backbone
 from prognobench.strategies.strategy import Strategy, get_strategy
-from prognobench.training.engine import Classifier
+from prognobench.training.classifier import Classifier
 
 IMAGES = random_images(8)
 TARGETS = torch.tensor([0.0, 1.0] * 4)

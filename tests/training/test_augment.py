@@ -15,9 +15,14 @@ def pictures(count=16):
     return torch.from_numpy(np.repeat(camera[None, None], count, 0).copy())
 
 
+def chest(images, seed):
+    draws = augment.chest_draws(len(images), torch.Generator().manual_seed(seed))
+    return augment.augment_chest(images, draws)
+
+
 def test_augmented_images_are_small_changes_of_the_original():
     images = pictures()
-    changed = augment.augment_chest(images, torch.Generator().manual_seed(0))
+    changed = chest(images, 0)
     assert changed.shape == images.shape
     assert changed.dtype == torch.uint8
     for one in changed[:, 0].numpy():
@@ -29,9 +34,7 @@ def test_augmented_images_are_small_changes_of_the_original():
 
 def test_the_same_stream_gives_the_same_changes_and_each_image_its_own():
     images = pictures(4)
-    one, two, three = (
-        augment.augment_chest(images, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
-    )
+    one, two, three = (chest(images, seed) for seed in (1, 1, 2))
     assert torch.equal(one, two)
     assert not torch.equal(one, three)
     assert not torch.equal(one[0], one[1])
@@ -41,12 +44,12 @@ def test_without_ranges_nothing_changes(monkeypatch):
     for name in ("SHIFT", "ROTATION", "SCALE", "CONTRAST", "BRIGHTNESS"):
         monkeypatch.setattr(augment, name, 0.0)
     images = pictures(2)
-    assert torch.equal(augment.augment_chest(images, torch.Generator()), images)
+    assert torch.equal(chest(images, 0), images)
 
 
 def test_about_half_are_mirrored_and_the_others_left_alone():
     images = pictures(200)
-    changed = augment.flip_some(images, torch.Generator().manual_seed(0))
+    changed = augment.flip_drawn(images, augment.flip_draws(200, torch.Generator().manual_seed(0)))
     mirrored = (changed == images.flip(3)).flatten(1).all(1)
     same = (changed == images).flatten(1).all(1)
     assert (mirrored ^ same).all()

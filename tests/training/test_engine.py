@@ -12,15 +12,14 @@ from problem import RECIPE, changed, make_job
 from sklearn.metrics import roc_auc_score
 
 from prognobench.strategies.strategy import get_strategy
-from prognobench.training import engine
-from prognobench.training.engine import (
-    Classifier,
-    NonFiniteLossError,
-    build_classifier,
-    train_by_gradient,
-    training_precision,
-)
+from prognobench.training import classifier, course
+from prognobench.training.classifier import Classifier, build_classifier
+from prognobench.training.course import Course, NonFiniteLossError
+from prognobench.training.engine import train_by_gradient, training_precision
+from prognobench.training.lane import Lane
 from prognobench.training.losses import class_weights, weighted_loss
+from prognobench.training.pace import Steady
+from prognobench.training.passes import Passes
 
 GRADIENT = ["full", "lora", "vera", "bitfit", "ia3"]
 
@@ -141,7 +140,7 @@ def test_a_loss_that_is_no_number_stops_the_run(job, backbone):
         train(job, backbone, "full", recipe, lr=1e30)
 
 
-class BrokenGradient(engine.Trainable):
+class BrokenGradient(classifier.Trainable):
     """Its logit is 0 and its gradient infinite."""
 
     def __init__(self):
@@ -156,8 +155,12 @@ def test_a_gradient_that_is_no_number_stops_the_run_before_the_step():
     job = make_job(32, few_shot=True)
     model = BrokenGradient()
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
-    with pytest.raises(NonFiniteLossError, match="the gradient of the training loss became"):
-        engine.train_model(job, job.images, model, optimiser, changed(RECIPE, few_shot_steps=1))
+    recipe = changed(RECIPE, few_shot_steps=1)
+    lane = Lane(Course(job, recipe, job.images.device), model, optimiser)
+    starts = [(job.run, lambda: lane)]
+    ((_, error),) = Passes(starts, job.images, recipe, torch.float32, Steady()).run()
+    assert isinstance(error, NonFiniteLossError)
+    assert "the gradient of the training loss became" in str(error)
     assert model.weight.item() == 0
 
 
@@ -211,7 +214,7 @@ def test_stopping_by_auroc_keeps_the_first_epoch_of_the_highest(job, backbone):
 
 def test_patience_is_counted_from_the_end_of_the_warm_up(job, backbone, monkeypatch):
     falling = iter(range(0, -100, -1))
-    monkeypatch.setattr(engine, "validation_score", lambda *_: (float(next(falling)), 0.5))
+    monkeypatch.setattr(course, "validation_score", lambda *_: (float(next(falling)), 0.5))
     result = train(job, backbone, "bitfit", changed(RECIPE, epochs=20, warmup=0.3, patience=2))
     assert (result.info["best_epoch"], result.info["epochs"]) == (1, 6 + 2)
 

@@ -12,7 +12,7 @@ from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_class_weight
 
-from prognobench.training.engine import NonFiniteLossError
+from prognobench.training.course import NonFiniteLossError
 from prognobench.training.features import cached_features, extract_features
 from prognobench.training.probe import solve_probe, train_probe
 

@@ -16,8 +16,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from prognobench.cohorts.cohort import STANDARD_COLUMNS
 from prognobench.execution.task_images import TaskImages
 from prognobench.randomness import generator
-from prognobench.training.engine import Trained
 from prognobench.training.job import Job
+from prognobench.training.lane import Trained
 from prognobench.training.probe import solve_probe
 from prognobench.training.recipe import Recipe
 

@@ -1,4 +1,4 @@
-"""This machine's device works off the pending runs, one after another."""
+"""This machine's device works off the pending runs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
-from prognobench.errors import UserError
 from prognobench.execution.environment import describe_environment
+from prognobench.execution.groups import grouped
 from prognobench.execution.task_images import TaskImages
 from prognobench.execution.worker import Worker
 from prognobench.plan import ControlRun, Run
@@ -44,7 +44,7 @@ def execute(
     *,
     save_models: bool = False,
 ) -> int:
-    """Do runs one after another; what fails is noted with its reason and stops nothing.
+    """Do runs, those that belong together at once; a failure is noted and stops nothing.
 
     Args:
         pending: The runs to do, in order.
@@ -60,24 +60,25 @@ def execute(
     worker = Worker(device, store.output / "models" if save_models else None)
     environment = describe_environment(device)
     seconds: dict[tuple[str, ...], list[float]] = {}
-    failures = 0
-    for count, run in enumerate(pending, start=1):
-        store.start(run.id)
+    failures = count = 0
+    left = {run.id: run for run in pending}
+    for group in grouped(pending, images):
+        own = images[group[0].task.name, group[0].entry.image_size]
         began = time.perf_counter()
-        failed = None
-        try:
-            result = worker.work(run, images[run.task.name, run.entry.image_size])
-        except UserError:
-            raise  # such as missing weights: no run could go on, and the user can mend it
-        except Exception as error:
-            failed = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            store.fail(run.id, failed, environment)
-            failures += 1
-        else:
-            store.finish(run.id, result, environment)
-        seconds.setdefault(_kind(run), []).append(time.perf_counter() - began)
-        left = _seconds_left(pending[count:], seconds)
-        report(Progress(count, len(pending), run, failed, left))
+        for name, result in worker.work(group, own, store.start):
+            failed = None
+            if isinstance(result, Exception):
+                failed = f"{type(result).__name__}: {' '.join(str(result).split())}"
+                store.fail(name, failed, environment)
+                failures += 1
+            else:
+                store.finish(name, result, environment)
+            run = left.pop(name)
+            now = time.perf_counter()
+            seconds.setdefault(_kind(run), []).append(now - began)
+            began, count = now, count + 1
+            rest = _seconds_left(list(left.values()), seconds)
+            report(Progress(count, len(pending), run, failed, rest))
     return failures
 
 

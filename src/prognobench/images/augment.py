@@ -17,21 +17,30 @@ BRIGHTNESS = 0.1
 """Largest shift of brightness, as a share of the range 0 to 255."""
 
 
-def augment_chest(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+def chest_draws(count: int, random: torch.Generator) -> torch.Tensor:
+    """Return what :func:`augment_chest` shall do with images, float32 [count, 6] in [-1, 1].
+
+    Args:
+        count: Number of images.
+        random: A generator on the CPU, so that draws do not depend on the device.
+    """
+    return 2 * torch.rand((6, count), generator=random).T - 1
+
+
+def augment_chest(images: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
     """Shift, rotate, scale and re-expose each image a little, each by its own draw.
 
-    There is no flip here (see :func:`flip_some`). All ranges are symmetric and uniform.
+    There is no flip here (see :func:`flip_drawn`). All ranges are symmetric and uniform.
 
     Args:
         images: uint8 of shape [B, 1, S, S].
-        random: A generator on the CPU. Draws are made there, so that they do not depend on the
-            device.
+        draws: float32 [B, 6] from :func:`chest_draws`: for each image its rotation, scaling, two
+            shifts, contrast and brightness, as shares of the largest.
 
     Returns:
         uint8 of the same shape and device; what comes in from outside is black.
     """
-    count = images.shape[0]
-    draws = 2 * torch.rand((6, count), generator=random) - 1
+    draws = draws.T
     angle = torch.deg2rad(draws[0] * ROTATION)
     zoom = 1 + draws[1] * SCALE
     # grid_sample maps output to input on coordinates from -1 to 1: a share is twice as much there.
@@ -57,19 +66,28 @@ def augment_chest(images: torch.Tensor, random: torch.Generator) -> torch.Tensor
     return pixels.round().clamp(0, 255).to(torch.uint8)
 
 
-def flip_some(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-    """Mirror each image left to right with probability one half.
+def flip_draws(count: int, random: torch.Generator) -> torch.Tensor:
+    """Return which images :func:`flip_drawn` shall mirror, bool [count], each with probability 1/2.
 
     Off by default: a mirrored chest has its heart on the wrong side and its side marker reversed,
     which no patient's radiograph shows, and the size and side of heart and effusions carry
     prognosis. Many chest X-ray recipes mirror all the same, so a recipe can ask for it.
 
     Args:
+        count: Number of images.
+        random: A generator on the CPU, as for :func:`chest_draws`.
+    """
+    return torch.rand(count, generator=random) < 0.5
+
+
+def flip_drawn(images: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
+    """Mirror images left to right.
+
+    Args:
         images: uint8 of shape [B, 1, S, S].
-        random: A generator on the CPU, as for :func:`augment_chest`.
+        mirrored: bool [B], which of them.
 
     Returns:
         uint8 of the same shape and device.
     """
-    mirrored = (torch.rand(images.shape[0], generator=random) < 0.5).to(images.device)
-    return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
+    return torch.where(mirrored.to(images.device).view(-1, 1, 1, 1), images.flip(3), images)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prognobench.strategies.strategy import Cell, GradientOptions, Strategy, anywhere
+from prognobench.strategies.strategy import Cell, GradientOptions, Strategy, always, anywhere
 
 if TYPE_CHECKING:
     from prognobench.backbones.backbone import Backbone
@@ -37,4 +37,5 @@ STRATEGY = Strategy(
     },
     unsuitable=anywhere,
     attach=_attach,
+    trains_together=always,
 )

@@ -16,7 +16,7 @@ from prognobench.strategies.adapters import (
     target_names,
     without_roles,
 )
-from prognobench.strategies.strategy import Cell, Strategy
+from prognobench.strategies.strategy import Cell, Strategy, always
 
 if TYPE_CHECKING:
     from prognobench.backbones.backbone import Backbone
@@ -75,4 +75,5 @@ STRATEGY = Strategy(
     unsuitable=without_roles,
     attach=_attach,
     after_step=must_have_gradients,
+    trains_together=always,
 )

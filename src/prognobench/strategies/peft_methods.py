@@ -45,6 +45,12 @@ VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {"DORA": ("LORA", {"use_
 DEFAULT_ROLES: Mapping[str, tuple[str, ...]] = {"LN_TUNING": ("normalisation",)}
 """Methods that adapt something else than weight matrices."""
 
+TOGETHER = {"LORA", "DORA"}
+"""Methods whose runs can be trained in one pass, as tests have shown."""
+
+CHANGES_WEIGHTS = {"init_lora_weights", "modules_to_save", "bias"}
+"""Keys with which they may change the backbone's own weights in place."""
+
 CELLS: Mapping[str, Cell] = {
     "vit": Cell(True, "every method for linear layers; others are n/a, in peft's own words"),
     "vit_hidden_projections": Cell(
@@ -136,6 +142,9 @@ def peft_strategy(method: str) -> Strategy:
     def attach(backbone: Backbone, options: PeftOptions) -> None:
         attach_adapter(backbone, _configure(config, fixed, options), options.target_modules)
 
+    def together(options: PeftOptions) -> bool:
+        return name in TOGETHER and not CHANGES_WEIGHTS & options.keys().keys()
+
     hints = typing.get_type_hints(config)
     keys: dict[str, Any] = {
         field.name: (hints[field.name] | None, None)
@@ -163,6 +172,7 @@ def peft_strategy(method: str) -> Strategy:
         unsuitable=unsuitable,
         attach=attach,
         after_step=_after_step,
+        trains_together=together,
     )
 
 

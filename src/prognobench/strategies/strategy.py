@@ -73,6 +73,16 @@ class Cell:
     words: str
 
 
+def never(_options: Any) -> bool:
+    """Return False (for ``Strategy.trains_together``)."""
+    return False
+
+
+def always(_options: Any) -> bool:
+    """Return True (for ``Strategy.trains_together``)."""
+    return True
+
+
 @dataclass(frozen=True)
 class Strategy:
     """A way of adapting a backbone.
@@ -95,6 +105,9 @@ class Strategy:
         after_step: Called after each optimiser step, gradients still there, with the adapted
             backbone, the number of the step (from 1) and of all steps; for methods that move
             their budget between layers in training.
+        trains_together: Returns whether, with these options, several runs can be trained in one
+            pass through the weights that they do not train: ``attach`` changes none of these in
+            place, and the forward pass draws nothing at random but dropout.
     """
 
     name: str
@@ -107,6 +120,7 @@ class Strategy:
     cells: Mapping[str, Cell] = field(default_factory=dict)
     trains_normalisation: bool = False
     after_step: Callable[[Backbone, int, int], None] | None = None
+    trains_together: Callable[[Any], bool] = never
 
     def resolve(self, given: Mapping[str, Any], kind: str) -> StrategyOptions:
         """Return the options for a kind of backbone: those given, then the defaults.

@@ -15,7 +15,7 @@ from prognobench.strategies.adapters import (
     must_have_gradients,
     without_roles,
 )
-from prognobench.strategies.strategy import Cell, Strategy
+from prognobench.strategies.strategy import Cell, Strategy, always
 
 if TYPE_CHECKING:
     from prognobench.backbones.backbone import Backbone
@@ -72,4 +72,5 @@ STRATEGY = Strategy(
     unsuitable=without_roles,
     attach=_attach,
     after_step=must_have_gradients,
+    trains_together=always,
 )

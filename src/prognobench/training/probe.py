@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from prognobench.randomness import derived_seed
-from prognobench.training.engine import Trainable, Trained, train_model
+from prognobench.training.classifier import Trainable
+from prognobench.training.course import Course
 from prognobench.training.job import Job
+from prognobench.training.lane import Lane, Trained, finish
+from prognobench.training.logistic import solve_logistic
 from prognobench.training.losses import class_weights, expected_loss, log_odds
+from prognobench.training.pace import Steady
+from prognobench.training.passes import Passes
 from prognobench.training.recipe import Recipe
 from prognobench.training.score import validation_score
 
 MOMENTUM = 0.9
 """Of stochastic gradient descent, as DINOv2's linear evaluation has it (Oquab et al. 2023, arXiv
 2304.07193), after which the paper's heads are made."""
+
+CHUNK_ELEMENTS = 2**25
+"""Numbers in the training parts that are solved at once, about 256 MiB of them."""
 
 
 def solve_probe(
@@ -30,7 +39,19 @@ def solve_probe(
     fixed_strength: float,
     recipe: Recipe,
 ) -> Trained:
-    """Fit an L2-penalised logistic regression on standardised features.
+    """Fit one probe: :func:`solve_probes` of one run."""
+    (solved,) = solve_probes([job], features, strengths, fixed_strength, recipe)
+    return solved
+
+
+def solve_probes(
+    jobs: Sequence[Job],
+    features: npt.NDArray[np.float32],
+    strengths: tuple[float, ...],
+    fixed_strength: float,
+    recipe: Recipe,
+) -> list[Trained]:
+    """Fit L2-penalised logistic regressions on standardised features, many at once.
 
     Features are standardised by the training part alone. Where there is a validation part, the
     strength with the best validation score on it is taken (the strongest penalty among equals);
@@ -41,49 +62,84 @@ def solve_probe(
     intercept is not penalised.
 
     Args:
-        job: The run's data.
+        jobs: The data of each run; their images are the same.
         features: float32 [N, D], features of every image.
         strengths: Inverse regularisation strengths (scikit-learn's ``C``) to choose from.
         fixed_strength: The one taken where there is no validation part.
         recipe: Its ``imbalance`` and ``validation_score``; its ``loss`` must be the cross-entropy.
+
+    Returns:
+        What each run's probe is, in the order of the jobs.
     """
     if recipe.loss != "cross_entropy":
         raise ValueError("a logistic regression minimises the cross-entropy and no other loss")
-    train = job.rows["train"]
-    scaled = _standardised(job, features)
-    own = job.targets[train]
-    weights = np.ones(len(train))
-    if recipe.imbalance in ("class_weights", "balanced_sampling"):
-        weights = np.where(own == 1, *reversed(class_weights(own)))
-    adjusts = recipe.imbalance == "logit_adjustment"
-    shift = log_odds(float(own.mean())) if adjusts else 0.0
+    began = time.perf_counter()
+    tried = [(fixed_strength,) if job.fixed_steps else tuple(sorted(strengths)) for job in jobs]
+    raw = features.astype(np.float64)
+    solved: list[Trained] = []
+    # As many at once as fit into the memory that a chunk may take.
+    chunk: list[int] = []
+    for number in range(len(jobs)):
+        chunk.append(number)
+        rows = max(len(jobs[own].rows["train"]) for own in chunk)
+        size = rows * features.shape[1] * sum(len(tried[own]) for own in chunk)
+        if size >= CHUNK_ELEMENTS or number == len(jobs) - 1:
+            own_jobs, own_tried = [jobs[own] for own in chunk], [tried[own] for own in chunk]
+            solved += _solve_chunk(own_jobs, raw, own_tried, recipe)
+            chunk = []
+    seconds = (time.perf_counter() - began) / len(jobs)
+    return [replace(own, seconds=seconds) for own in solved]
 
-    def fit(strength: float) -> LogisticRegression:
-        model = LogisticRegression(C=strength, max_iter=5000, tol=1e-6)
-        model.fit(scaled[train], own, sample_weight=weights)
-        model.intercept_ -= shift
-        return model
 
-    score: float | None = None
-    if job.fixed_steps:
-        chosen, model = fixed_strength, fit(fixed_strength)
-    else:
-        solved = {strength: fit(strength) for strength in sorted(strengths)}
-        scores = {
-            strength: validation_score(
-                job, own_model.decision_function(scaled[job.rows["val"]]), recipe
-            )[0]
-            for strength, own_model in solved.items()
+def _solve_chunk(
+    jobs: Sequence[Job],
+    features: npt.NDArray[np.float64],
+    tried: Sequence[tuple[float, ...]],
+    recipe: Recipe,
+) -> list[Trained]:
+    """Solve each job with each of its strengths, and choose among them."""
+    device = jobs[0].images.device
+    scalers = [StandardScaler().fit(features[job.rows["train"]]) for job in jobs]
+    problems = [(n, strength) for n, own in enumerate(tried) for strength in own]
+    rows = max(len(job.rows["train"]) for job in jobs)
+    inputs = np.zeros((len(jobs), rows, features.shape[1]))
+    targets, weights = np.zeros((2, len(jobs), rows))
+    for n, (job, scaler) in enumerate(zip(jobs, scalers, strict=True)):
+        train = job.rows["train"]
+        own = job.targets[train]
+        inputs[n, : len(train)] = scaler.transform(features[train])
+        targets[n, : len(train)] = own
+        weights[n, : len(train)] = 1.0
+        if recipe.imbalance in ("class_weights", "balanced_sampling"):
+            weights[n, : len(train)] = np.where(own == 1, *reversed(class_weights(own)))
+    which = [n for n, _ in problems]
+    given = (inputs[which], targets[which], weights[which], np.array([c for _, c in problems]))
+    found = solve_logistic(*(torch.from_numpy(array).to(device) for array in given))
+    coefficients, intercepts = (tensor.cpu().numpy() for tensor in found)
+    solved = []
+    for n, (job, scaler) in enumerate(zip(jobs, scalers, strict=True)):
+        own = job.targets[job.rows["train"]]
+        shift = log_odds(float(own.mean())) if recipe.imbalance == "logit_adjustment" else 0.0
+        numbers = [place for place, owner in enumerate(which) if owner == n]
+        weight = coefficients[numbers] / scaler.scale_
+        bias = intercepts[numbers] - shift - weight @ scaler.mean_
+        logits = features @ weight.T + bias
+        best, score = 0, None
+        if not job.fixed_steps:
+            val = job.rows["val"]
+            scores = [validation_score(job, own[val], recipe)[0] for own in logits.T]
+            best = int(np.argmax(scores))
+            score = scores[best]
+        seen = torch.as_tensor(logits[job.rows["train"], best])
+        loss = expected_loss(recipe, own)(seen, torch.as_tensor(own, dtype=torch.float64))
+        info = {
+            "C": tried[n][best],
+            "last_train_loss": loss.item(),
+            "precision": "float32",
         }
-        chosen = max(scores, key=lambda strength: scores[strength])
-        model, score = solved[chosen], scores[chosen]
-    logits = model.decision_function(scaled)
-    loss = expected_loss(recipe, own)(
-        torch.as_tensor(logits[train]), torch.as_tensor(own, dtype=torch.float64)
-    )
-    info = {"C": chosen, "last_train_loss": loss.item(), "precision": "float32"}
-    head = _raw_head(job, features, model.coef_, model.intercept_)
-    return Trained(logits, features.shape[1] + 1, score, info, head)
+        head = _head(weight[best : best + 1], bias[best : best + 1])
+        solved.append(Trained(logits[:, best], features.shape[1] + 1, score, info, head))
+    return solved
 
 
 class FeatureHead(Trainable):
@@ -120,38 +176,29 @@ def train_probe(job: Job, features: npt.NDArray[np.float32], lr: float, recipe: 
     Raises:
         NonFiniteLossError: When the loss or its gradient stops being finite.
     """
-    scaled = torch.tensor(_standardised(job, features), dtype=torch.float32)
-    inputs = scaled.to(job.images.device)
+    scaler = StandardScaler().fit(features[job.rows["train"]])
+    scaled = scaler.transform(features.astype(np.float64))
+    inputs = torch.tensor(scaled, dtype=torch.float32).to(job.images.device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(job.run, "initialisation"))
         head = FeatureHead(features.shape[1])
     head.to(inputs.device)
     optimiser = torch.optim.SGD(head.parameters(), lr=lr, momentum=MOMENTUM)
-    trained = train_model(job, inputs, head, optimiser, recipe)
+    lane = Lane(Course(job, recipe, inputs.device), head, optimiser)
+    passes = Passes([(job.run, lambda: lane)], inputs, recipe, torch.float32, Steady())
+    ((_, ended),) = passes.run()
+    if isinstance(ended, Exception):
+        raise ended
     state = [p.detach().cpu().double().numpy() for p in (head.head.weight, head.head.bias)]
-    return replace(trained, head=_raw_head(job, features, *state))
+    raw = state[0] / scaler.scale_
+    return replace(
+        finish(lane, inputs, torch.float32), head=_head(raw, state[1] - raw @ scaler.mean_)
+    )
 
 
-def _scaler(job: Job, features: npt.NDArray[np.float32]) -> StandardScaler:
-    return StandardScaler().fit(features[job.rows["train"]])
-
-
-def _standardised(job: Job, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Return the features with the training part's mean 0 and standard deviation 1."""
-    scaled: npt.NDArray[np.float64] = _scaler(job, features).transform(features.astype(np.float64))
-    return scaled
-
-
-def _raw_head(
-    job: Job,
-    features: npt.NDArray[np.float32],
-    weight: npt.NDArray[np.float64],
-    bias: npt.NDArray[np.float64],
-) -> nn.Linear:
-    """Return the head on raw features that equals one [1, D] on standardised features."""
-    scaler = _scaler(job, features)
-    raw = weight / scaler.scale_
-    head = nn.Linear(features.shape[1], 1)
-    head.weight.data = torch.tensor(raw, dtype=torch.float32)
-    head.bias.data = torch.tensor(bias - raw @ scaler.mean_, dtype=torch.float32)
+def _head(weight: npt.NDArray[np.float64], bias: npt.NDArray[np.float64]) -> nn.Linear:
+    """Return the head on raw features with this weight [1, D] and bias [1]."""
+    head = nn.Linear(weight.shape[1], 1)
+    head.weight.data = torch.tensor(weight, dtype=torch.float32)
+    head.bias.data = torch.tensor(bias, dtype=torch.float32)
     return head

@@ -1,0 +1,169 @@
+"""The way of a run through its training: which images, which rate, when to judge and to stop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from prognobench.images.augment import augment_chest, chest_draws, flip_drawn, flip_draws
+from prognobench.randomness import derived_seed
+from prognobench.training.job import Job
+from prognobench.training.losses import training_loss
+from prognobench.training.recipe import Recipe
+from prognobench.training.sampling import Rows, batches
+from prognobench.training.schedule import Schedule
+from prognobench.training.score import validation_score
+
+
+class NonFiniteLossError(RuntimeError):
+    """The loss became infinite or no number; the run cannot go on."""
+
+
+class Course:
+    """Everything about a training but its model; nothing of it depends on other runs.
+
+    With a validation part: at most ``recipe.epochs`` epochs, stopped when the validation score
+    has not improved for ``recipe.patience`` epochs. Without: exactly ``recipe.few_shot_steps``.
+
+    Attributes:
+        job: The run's data.
+        device: Where losses are computed.
+        steps: Number of steps, at most.
+        batch: Images a step.
+        taken: Steps taken.
+        best_score: The best validation score so far; None before the first.
+        seconds: The run's share of the time of all steps and judgements.
+    """
+
+    def __init__(self, job: Job, recipe: Recipe, device: torch.device) -> None:
+        """Start at the beginning.
+
+        Args:
+            job: The run's data.
+            recipe: How training goes.
+            device: Where losses are computed.
+        """
+        train = job.rows["train"]
+        self.job, self.device, self._recipe = job, device, recipe
+        self.batch = batch_size(job, recipe)
+        self._epoch = math.ceil(len(train) / self.batch)
+        self.steps = recipe.few_shot_steps if job.fixed_steps else recipe.epochs * self._epoch
+        self.taken, self.seconds = 0, 0.0
+        self.best_score: float | None = None
+        self._best_epoch = 0
+        self._losses: list[float] = []
+        self._seen: list[tuple[float, float]] = []
+        self._stopped = False
+        self._loss = training_loss(recipe, job.targets[train])
+        self._targets = torch.tensor(job.targets, dtype=torch.float32, device=device)
+        self._augmentation = torch.Generator().manual_seed(derived_seed(job.run, "augmentation"))
+        self._batches = batches(job, self.batch, recipe.imbalance == "balanced_sampling")
+        self._schedule = Schedule(recipe, self.steps)
+        self.draw()
+
+    def draw(self) -> None:
+        """Draw the next step's images and what is done to them; they stay until the next draw."""
+        self.rows: Rows = next(self._batches)
+        count = len(self.rows)
+        self.chest: torch.Tensor | None = None
+        self.mirrored: torch.Tensor | None = None
+        if self._recipe.augmentation == "chest":
+            self.chest = chest_draws(count, self._augmentation)
+        if self._recipe.horizontal_flip:
+            self.mirrored = flip_draws(count, self._augmentation)
+
+    def rate(self) -> float:
+        """Return the share of their peak that the next step's learning rates have."""
+        return self._schedule.share(self.taken)
+
+    def loss(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the loss of the step's logits [B]."""
+        return self._loss(logits, self._targets[torch.as_tensor(self.rows, device=self.device)])
+
+    def stepped(self, loss: float) -> None:
+        """Note that a step was taken, with its loss."""
+        self._losses.append(loss)
+        self.taken += 1
+
+    @property
+    def due(self) -> bool:
+        """Whether the validation part is to be judged before the next step."""
+        whole = self.taken > 0 and self.taken % self._epoch == 0
+        return not self.job.fixed_steps and whole and self.taken // self._epoch > len(self._seen)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the training is over."""
+        return self._stopped or (self.taken >= self.steps and not self.due)
+
+    def judge(self, logits: npt.NDArray[np.float64]) -> bool:
+        """Take note of the validation part's logits and say whether they are the best so far.
+
+        Raises:
+            NonFiniteLossError: When the validation loss is no finite number.
+        """
+        score, loss = validation_score(self.job, logits, self._recipe)
+        check_finite(loss, "validation loss")
+        self._seen.append((score, loss))
+        epoch = len(self._seen)
+        self._schedule.see(score, self.taken)
+        best = self.best_score is None or score > self.best_score
+        if best:
+            self.best_score, self._best_epoch = score, epoch
+        warm_epochs = math.ceil(self._schedule.warm / self._epoch)
+        self._stopped = epoch - max(self._best_epoch, warm_epochs) >= self._recipe.patience
+        return best
+
+    def info(self) -> dict[str, Any]:
+        """Return steps, epochs and losses, as plain data."""
+        taken = len(self._losses)
+        window = max(1, taken // 10) if self.job.fixed_steps else self._epoch
+        info: dict[str, Any] = {
+            "steps": taken,
+            "first_train_loss": float(np.mean(self._losses[:window])),
+            "last_train_loss": float(np.mean(self._losses[-window:])),
+        }
+        if self._seen:
+            info |= {
+                "epochs": len(self._seen),
+                "best_epoch": self._best_epoch,
+                "validation_losses": [loss for _, loss in self._seen],
+                f"validation_scores_{self._recipe.validation_score}": [s for s, _ in self._seen],
+            }
+        return info
+
+
+def batch_size(job: Job, recipe: Recipe) -> int:
+    """Return the images a step of a run: no more than it has."""
+    return min(recipe.batch_size, len(job.rows["train"]))
+
+
+def step_inputs(courses: Sequence[Course], inputs: torch.Tensor) -> torch.Tensor:
+    """Return what the next step of some runs is given, [runs, B, ...], in one go.
+
+    Args:
+        courses: The runs' courses, of one recipe and batch size.
+        inputs: What a model takes of every image, [N, ...]: uint8 images, which are augmented, or
+            cached features, which are not.
+    """
+    rows = torch.as_tensor(np.concatenate([course.rows for course in courses]))
+    chosen = inputs[rows.to(inputs.device)]
+    if inputs.dtype == torch.uint8:
+        draws = [course.chest for course in courses if course.chest is not None]
+        if draws:
+            chosen = augment_chest(chosen, torch.cat(draws))
+        flips = [course.mirrored for course in courses if course.mirrored is not None]
+        if flips:
+            chosen = flip_drawn(chosen, torch.cat(flips))
+    return chosen.view(len(courses), -1, *inputs.shape[1:])
+
+
+def check_finite(value: float, what: str) -> None:
+    """Raise a :class:`NonFiniteLossError` when a value is not finite, saying what it is."""
+    if not math.isfinite(value):
+        raise NonFiniteLossError(f"the {what} became {value}: a lower learning rate may help")

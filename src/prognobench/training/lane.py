@@ -1,0 +1,149 @@
+"""A run in training, and what it leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from prognobench.backbones.backbone import Backbone
+from prognobench.randomness import derived_seed
+from prognobench.training.classifier import Trainable
+from prognobench.training.course import Course, check_finite
+from prognobench.training.sampling import Rows
+
+EVALUATION_BATCH = 64
+
+
+@dataclass
+class Trained:
+    """What training leaves.
+
+    Attributes:
+        logits: float64 [N], logit of every image of a part; no number for the others.
+        parameters: Number of trained parameters, the head's included.
+        validation_score: Score of the validation part in the state that was kept, higher is
+            better; None without a validation part.
+        info: Steps, epochs and losses, as plain data.
+        head: The head, which gives the logit of raw features.
+        backbone: The adapted backbone; None where it stayed as it was.
+        seconds: The run's share of the time that training took.
+    """
+
+    logits: npt.NDArray[np.float64]
+    parameters: int
+    validation_score: float | None
+    info: dict[str, Any] = field(default_factory=dict)
+    head: nn.Linear | None = None
+    backbone: Backbone | None = None
+    seconds: float = 0.0
+
+
+class Lane:
+    """A run in training: its model, its optimiser and its course."""
+
+    def __init__(
+        self,
+        course: Course,
+        model: Trainable,
+        optimiser: torch.optim.Optimizer,
+        after_step: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Make ready to train a model whose optimiser already knows what is to be trained.
+
+        Args:
+            course: The run's data, and how its training goes.
+            model: Gives logits [B]; ``trained_state`` gives copies of what training can change.
+            optimiser: Its groups have their peak learning rates.
+            after_step: Called after each step of the optimiser, gradients still there, with the
+                step's number (from 1) and the number of steps, at most.
+        """
+        self.job, self.course, self.model = course.job, course, model
+        self.optimiser, self.after_step = optimiser, after_step
+        self.peaks = [group["lr"] for group in optimiser.param_groups]
+        self.trainable = [p for group in optimiser.param_groups for p in group["params"]]
+        self.best_state: dict[str, torch.Tensor] | None = None
+        self.drawn = False
+        self.error: Exception | None = None
+        self._random_state: list[torch.Tensor] | None = None
+
+    @contextlib.contextmanager
+    def own_random_state(self) -> Iterator[None]:
+        """Draw from the run's own stream what a method draws from torch's global generators."""
+        device = self.course.device
+        devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            if self._random_state is None:
+                torch.manual_seed(derived_seed(self.job.run, "training"))
+            else:
+                torch.set_rng_state(self._random_state[0])
+                for own, state in zip(devices, self._random_state[1:], strict=True):
+                    torch.cuda.set_rng_state(state, own)
+            yield
+            states = [torch.cuda.get_rng_state(own) for own in devices]
+            self._random_state = [torch.get_rng_state(), *states]
+
+    def step(self, loss: float, norm: float) -> None:
+        """Take the optimiser's step; gradients are there, and clipped.
+
+        Args:
+            loss: The training loss.
+            norm: Norm of the gradient before it was clipped.
+
+        Raises:
+            NonFiniteLossError: When one of them is not finite.
+        """
+        check_finite(loss, "training loss")
+        check_finite(norm, "gradient of the training loss")
+        share = self.course.rate()
+        for group, peak in zip(self.optimiser.param_groups, self.peaks, strict=True):
+            group["lr"] = peak * share
+        self.optimiser.step()
+        self.course.stepped(loss)
+        if self.after_step:
+            self.after_step(self.course.taken, self.course.steps)
+        if not self.course.ended:
+            self.course.draw()
+        self.drawn = False
+
+    def judge(self, logits: npt.NDArray[np.float64]) -> None:
+        """Judge the validation part's logits, and keep the model's state if they are the best."""
+        if self.course.judge(logits):
+            self.best_state = self.model.trained_state()
+
+
+def finish(lane: Lane, inputs: torch.Tensor, precision: torch.dtype) -> Trained:
+    """Return what a lane's training leaves.
+
+    Args:
+        lane: The lane, in the state that is kept.
+        inputs: What its model takes of every image.
+        precision: What training steps were computed in.
+    """
+    logits = np.full(len(lane.job.targets), np.nan)
+    used = np.concatenate(list(lane.job.rows.values()))
+    began = time.perf_counter()
+    logits[used] = predict(lane.model, inputs, used)
+    return Trained(
+        logits,
+        sum(p.numel() for p in lane.trainable),
+        lane.course.best_score,
+        {"precision": str(precision).removeprefix("torch."), **lane.course.info()},
+        seconds=lane.course.seconds + time.perf_counter() - began,
+    )
+
+
+def predict(model: nn.Module, inputs: torch.Tensor, rows: Rows) -> npt.NDArray[np.float64]:
+    """Return a model's logits, float64 [len(rows)], in evaluation mode and float32."""
+    model.eval()
+    index = torch.as_tensor(rows, device=inputs.device)
+    with torch.inference_mode():
+        parts = [model(inputs[own]).cpu() for own in torch.split(index, EVALUATION_BATCH)]
+    return torch.cat(parts).double().numpy()

@@ -1,0 +1,231 @@
+"""Steps of several runs in one pass through the weights that they share.
+
+As a server that batches continuously does with requests: when a run ends, the next one takes its
+place. When memory runs out, nothing is lost and fewer go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from prognobench.errors import UserError
+from prognobench.training.course import step_inputs
+from prognobench.training.dropout import Shapes, draw_masks, mask_shapes
+from prognobench.training.lane import EVALUATION_BATCH, Lane, predict
+from prognobench.training.pace import Pace, Steady
+from prognobench.training.recipe import Recipe
+from prognobench.training.stack import Stack
+
+Start = Callable[[], Lane]
+"""Makes a run's lane, when its turn comes."""
+
+
+class Passes:
+    """Steps of several runs in one pass: the lanes that are in training, and those that wait."""
+
+    def __init__(
+        self,
+        starts: Iterable[tuple[str, Start]],
+        inputs: torch.Tensor,
+        recipe: Recipe,
+        precision: torch.dtype,
+        pace: Pace | Steady,
+    ) -> None:
+        """Make ready to train.
+
+        Args:
+            starts: Each run's id with what makes its lane; called when its turn comes.
+            inputs: What the models take of every image, [N, ...]: uint8 images, which are
+                augmented, or cached features, which are not.
+            recipe: How training goes.
+            precision: What training steps are computed in.
+            pace: How many runs are trained in one pass.
+        """
+        self.waiting = deque(starts)
+        self.paused: deque[Lane] = deque()
+        self.lanes: list[Lane] = []
+        self.stack: Stack | None = None
+        self.arranged = False
+        self.manner = pace.manner
+        self.inputs, self.recipe, self.precision, self.pace = inputs, recipe, precision, pace
+        self.shapes: Shapes | None = None
+
+    def run(self) -> Iterator[tuple[str, Lane | Exception]]:
+        """Train all; give each run's id with its lane, in the state that is kept, or its error."""
+        while self.waiting or self.paused or self.lanes:
+            yield from self._fill()
+            if not self.lanes:
+                continue
+            try:
+                if not self.arranged:
+                    self._arrange()
+                with self._numerics():
+                    due = [lane for lane in self.lanes if lane.course.due]
+                    if due:
+                        self._judge(due)
+                    else:
+                        self._step()
+            except RuntimeError as error:  # out of memory, or an operator that cannot be stacked
+                # Nothing was changed: what was drawn for the step is still there.
+                self._pause()
+                if not self.pace.failed():
+                    lane = self.paused.popleft()
+                    yield lane.job.run, error
+                continue
+            for lane in self._leaving():
+                yield lane.job.run, lane.error or lane
+
+    def _fill(self) -> Iterator[tuple[str, Exception]]:
+        """Seat lanes until there are as many as the pace wants; give those that cannot start."""
+        while len(self.lanes) < self.pace.manner.runs and (self.paused or self.waiting):
+            self.arranged = False
+            if self.paused:
+                self.lanes.append(self.paused.popleft())
+                continue
+            run, start = self.waiting.popleft()
+            began = time.perf_counter()
+            try:
+                lane = start()
+                if self.shapes is None:
+                    self.shapes = mask_shapes(lane.model, self.inputs[:1])
+            except UserError:
+                raise
+            except Exception as error:
+                yield run, error
+                continue
+            lane.course.seconds += time.perf_counter() - began
+            self.lanes.append(lane)
+
+    def _arrange(self) -> None:
+        """Make the lanes ready to be stepped together."""
+        for lane in self.lanes:
+            _set_attention(lane.model, self.pace.manner.fused_attention)
+        models = [lane.model for lane in self.lanes]
+        self.stack = Stack(models) if len(models) > 1 else None
+        self.arranged = True
+
+    def _pause(self) -> None:
+        """Put all lanes back, in their order."""
+        self._unstack()
+        self.paused.extendleft(reversed(self.lanes))
+        self.lanes = []
+
+    def _unstack(self) -> None:
+        if self.stack:
+            self.stack.release()
+        self.stack, self.arranged = None, False
+
+    def _leaving(self) -> list[Lane]:
+        """Take out the lanes that have ended; all of them where the manner has changed."""
+        ended = [lane for lane in self.lanes if lane.error or lane.course.ended]
+        changed = self.arranged and self.pace.manner != self.manner
+        if ended or changed:
+            self._unstack()
+            self.lanes = [lane for lane in self.lanes if lane not in ended]
+        if changed:
+            self._pause()
+        for lane in ended:
+            if lane.best_state is not None:
+                lane.model.load_state_dict(lane.best_state, strict=False)
+        return ended
+
+    def _step(self) -> None:
+        """Take one step of every lane."""
+        began = time.perf_counter()
+        self.manner, count = self.pace.manner, len(self.lanes)
+        losses = self._backward()
+        norms = [
+            nn.utils.clip_grad_norm_(lane.trainable, self.recipe.gradient_clip)
+            for lane in self.lanes
+        ]
+        values = torch.stack([*losses, *norms]).tolist()
+        for lane, loss, norm in zip(self.lanes, values[:count], values[count:], strict=True):
+            _guard(lane, functools.partial(lane.step, loss, norm))
+        seconds = time.perf_counter() - began
+        for lane in self.lanes:
+            lane.course.seconds += seconds / count
+        if count == self.manner.runs:
+            self.pace.took(seconds, count + len(self.waiting) + len(self.paused))
+
+    def _backward(self) -> list[torch.Tensor]:
+        """Compute the gradients of one step of every lane; return the losses."""
+        for lane in self.lanes:
+            if not lane.drawn:
+                draw_masks(lane.model, self.shapes or {}, lane.course.batch)
+                lane.drawn = True
+        given = step_inputs([lane.course for lane in self.lanes], self.inputs)
+        low = self.precision is torch.bfloat16
+        with torch.autocast(self.inputs.device.type, dtype=torch.bfloat16, enabled=low):
+            if self.stack:
+                self.stack.train(True)
+                self.stack.clear_gradients()
+                logits = self.stack.logits(given)
+            else:
+                (lane,) = self.lanes
+                lane.model.train()
+                lane.optimiser.zero_grad()
+                with lane.own_random_state():
+                    logits = lane.model(given[0]).unsqueeze(0)
+        losses = [
+            lane.course.loss(own) for lane, own in zip(self.lanes, logits.unbind(), strict=True)
+        ]
+        torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+        if self.stack:
+            self.stack.spread_gradients()
+        return [loss.detach() for loss in losses]
+
+    def _judge(self, due: Sequence[Lane]) -> None:
+        """Judge the validation part of lanes whose epoch is over."""
+        began = time.perf_counter()
+        logits = self._validation_logits(due)
+        for lane, own in zip(due, logits, strict=True):
+            _guard(lane, functools.partial(lane.judge, own))
+            lane.course.seconds += (time.perf_counter() - began) / len(due)
+
+    def _validation_logits(self, lanes: Sequence[Lane]) -> list[npt.NDArray[np.float64]]:
+        rows = [lane.job.rows["val"] for lane in lanes]
+        if not self.stack or len(lanes) == 1:
+            pairs = zip(lanes, rows, strict=True)
+            return [predict(lane.model, self.inputs, own) for lane, own in pairs]
+        longest = max(len(own) for own in rows)
+        # Shorter ones are filled up with images of their own, whose logits are thrown away.
+        index = torch.as_tensor(np.stack([np.resize(own, longest) for own in rows]))
+        chosen = [self.lanes.index(lane) for lane in lanes]
+        size = max(1, EVALUATION_BATCH // len(lanes))
+        self.stack.train(False)
+        with torch.no_grad():
+            parts = [
+                self.stack.logits(self.inputs[own.to(self.inputs.device)], chosen).cpu()
+                for own in torch.split(index, size, dim=1)
+            ]
+        logits = torch.cat(parts, dim=1).double().numpy()
+        return [logits[number, : len(own)] for number, own in enumerate(rows)]
+
+    def _numerics(self) -> contextlib.AbstractContextManager[None]:
+        """Compute convolutions in full float32 where bfloat16 is not asked for, not in TF32."""
+        cudnn = torch.backends.cudnn
+        return cudnn.flags(enabled=True, deterministic=cudnn.deterministic, allow_tf32=False)
+
+
+def _guard(lane: Lane, act: Callable[[], None]) -> None:
+    """Do something for a lane; where it fails, the lane has failed and no other."""
+    try:
+        act()
+    except Exception as error:
+        lane.error = error
+
+
+def _set_attention(model: nn.Module, fused: bool) -> None:
+    """Choose between torch's attention operator and its parts, where timm offers both."""
+    for module in model.modules():
+        if isinstance(getattr(module, "fused_attn", None), bool):
+            module.fused_attn = fused  # type: ignore[assignment]
