@@ -7,11 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Tests run side by side (pytest-xdist): several threads each would only get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from postgres_server import database, server  # noqa: F401  fixtures
 from prognobench.files import CACHE_VARIABLE
+
+# How long an example takes says how busy the machine is, and not whether the code is right.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 DATA_VARIABLE = "PROGNOBENCH_TEST_DATA"
 REPOSITORY = Path(__file__).resolve().parent.parent

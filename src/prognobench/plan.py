@@ -9,6 +9,7 @@ from typing import Any
 
 from prognobench import regimes
 from prognobench.backbones.entry import BackboneEntry
+from prognobench.cohorts.outcome_kinds import Kind
 from prognobench.evaluation.controls import CONTROL
 from prognobench.files import identity
 from prognobench.regimes import RegimeSpec
@@ -31,10 +32,12 @@ class PlannedTask:
         dataset: Name of the cohort.
         endpoint: Name of the endpoint.
         identity: Hash of everything in the task that can change a result.
-        targets: Target (0 or 1) of every patient.
+        targets: What splits are stratified by, for every patient: the target itself (0 or 1), or
+            the band of scores that it lies in.
         columns: What is known of every patient besides, by column and patient: ``site``, and the
             columns that regimes divide by; empty where it is not known.
         recipe: How its runs are trained.
+        kind: The kind of the endpoint.
     """
 
     dataset: str
@@ -43,6 +46,7 @@ class PlannedTask:
     targets: Mapping[str, int]
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     recipe: Recipe = field(default_factory=Recipe)
+    kind: Kind = "binary"
 
     @property
     def name(self) -> str:
@@ -156,6 +160,7 @@ def _described(run: Run | ControlRun) -> dict[str, Any]:
         "run": run.id,
         "dataset": run.task.dataset,
         "endpoint": run.task.endpoint,
+        "kind": run.task.kind,
         "backbone": run.backbone,
         "strategy": run.strategy,
         "regime": run.split.regime,
@@ -180,7 +185,7 @@ def make_splits(asked: Sequence[RegimeSpec], task: PlannedTask) -> list[Split]:
     return [
         split
         for regime in asked
-        for split in regimes.make_splits(regime, task.targets, task.columns)
+        for split in regimes.make_splits(regime, task.targets, task.columns, task.kind)
     ]
 
 
@@ -242,6 +247,12 @@ def expand(
     split_hashes = {
         (name, split.name): split.identity() for name, own in splits.items() for split in own
     }
+    validated = {
+        (name, split.name)
+        for name, own in splits.items()
+        for split in own
+        if "val" in split.parts.values()
+    }
     runs = []
     for backbone in spec.backbones:
         entry, label = backbone.entry(), backbone.label
@@ -265,19 +276,23 @@ def expand(
                     candidates = [
                         (options, identity({**shared, **recipe}, 64)) for options, shared in grid
                     ]
+                    fixed = [_fixed(candidates)]
                     for split in splits[task.name]:
                         state, reason = RunState.PENDING, unsuitable
                         if unsuitable:
                             state = RunState.NOT_APPLICABLE
+                        elif not split.applies:
+                            state, reason = RunState.NOT_APPLICABLE, split.infeasible
                         elif split.infeasible:
                             state, reason = RunState.NOT_FEASIBLE, split.infeasible
-                        searched = state == RunState.PENDING and "val" in split.parts.values()
-                        tried = candidates if searched else [_fixed(candidates)]
+                        place = (task.name, split.name)
+                        searched = state == RunState.PENDING and place in validated
+                        tried = candidates if searched else fixed
                         for seed, (options, candidate) in itertools.product(spec.seeds, tried):
                             own = {
                                 "candidate": candidate,
                                 "task": task.identity,
-                                "split": split_hashes[task.name, split.name],
+                                "split": split_hashes[place],
                                 # Names tell apart cells that cannot be made, which share a hash.
                                 "split_name": split.name,
                                 "seed": seed,
@@ -329,7 +344,8 @@ def expand_controls(
             reason = missing[task.name].get(control)
             state = RunState.NOT_APPLICABLE if reason else RunState.PENDING
             if split.infeasible:
-                state, reason = RunState.NOT_FEASIBLE, split.infeasible
+                kind = RunState.NOT_FEASIBLE if split.applies else RunState.NOT_APPLICABLE
+                state, reason = kind, split.infeasible
             own = {
                 **shared,
                 "recipe": task.recipe.identity(),

@@ -6,10 +6,12 @@ To add a regime, add its keys here and the drawing of its splits to ``splits/``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from prognobench.cohorts.outcome_kinds import Kind
 from prognobench.errors import UserError, nearest
 from prognobench.splits.cross_validation import full_data_splits
 from prognobench.splits.few_shot import few_shot_splits
@@ -24,15 +26,7 @@ class _Regime(BaseModel):
 
 
 class _CrossValidation(_Regime):
-    folds: int = Field(default=5, ge=2)
-    repeats: int = Field(default=1, ge=1)
-    validation_fraction: float = Field(default=0.2, gt=0, lt=1)
-    by_site: bool = False
-    split_seed: int = 0
-
-
-class FullDataSpec(_CrossValidation):
-    """The regime ``full_data``: cross-validation with an inner validation part.
+    """Cross-validation, of which a regime may vary the training part.
 
     Attributes:
         folds: Number of test folds.
@@ -41,6 +35,16 @@ class FullDataSpec(_CrossValidation):
         by_site: Whether folds are stratified by site besides the endpoint.
         split_seed: Seed of the divisions.
     """
+
+    folds: int = Field(default=5, ge=2)
+    repeats: int = Field(default=1, ge=1)
+    validation_fraction: float = Field(default=0.2, gt=0, lt=1)
+    by_site: bool = False
+    split_seed: int = 0
+
+
+class FullDataSpec(_CrossValidation):
+    """The regime ``full_data``: cross-validation with an inner validation part."""
 
     name: Literal["full_data"] = "full_data"
 
@@ -110,6 +114,9 @@ class ImbalanceSpec(_CrossValidation):
 class FewShotSpec(_Regime):
     """The regime ``few_shot``: K training patients a class, tested on whole test folds.
 
+    The classes are those with and without the event; for times, those whose event was seen and
+    those whose was not; for scores, the bands that splits are stratified by.
+
     Attributes:
         shots: Values of K.
         episodes: Number of draws for each K.
@@ -120,7 +127,9 @@ class FewShotSpec(_Regime):
 
     name: Literal["few_shot"] = "few_shot"
     one_site: bool = False
-    shots: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(1, 2, 4, 8, 16), min_length=1)
+    shots: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(1, 2, 4, 8, 16, 32), min_length=1
+    )
     episodes: int = Field(default=20, ge=1)
     folds: int = Field(default=5, ge=2)
     split_seed: int = 0
@@ -159,19 +168,31 @@ REGIMES: dict[int | str, type[BaseModel]] = {
 
 
 def make_splits(
-    regime: RegimeSpec, targets: Mapping[str, int], columns: Mapping[str, Mapping[str, str]]
+    regime: RegimeSpec,
+    targets: Mapping[str, int],
+    columns: Mapping[str, Mapping[str, str]],
+    kind: Kind = "binary",
 ) -> list[Split]:
     """Return every split that a regime asks of a task.
 
     Args:
         regime: The regime.
-        targets: Target (0 or 1) of every patient.
+        targets: Class of every patient: 0 or 1, or the number of a band of scores.
         columns: What else is known of every patient, by column and patient: at least ``site``;
             an empty text where it is not known.
+        kind: The kind of the outcome. ``imbalance`` is for binary ones.
 
     Raises:
         UserError: When the task has too few patients of a class, or not the column asked for.
     """
+    if kind != "binary" and isinstance(regime, ImbalanceSpec):
+        return _not_applicable(regime, kind)
+    return _drawn(regime, targets, columns)
+
+
+def _drawn(
+    regime: RegimeSpec, targets: Mapping[str, int], columns: Mapping[str, Mapping[str, str]]
+) -> list[Split]:
     own, seed, sites = dict(targets), regime.split_seed, columns["site"]
     match regime:
         case FewShotSpec():
@@ -202,3 +223,26 @@ def make_splits(
         case ImbalanceSpec():
             return imbalance_splits(base, own, regime.event_rates, regime.fixed, seed)
     return base
+
+
+_WITHOUT_SHARES = {
+    "ordinal": "a score has no events",
+    "time_to_event": "how many events are seen depends on how long patients are followed up",
+}
+
+
+def _not_applicable(regime: ImbalanceSpec, kind: Kind) -> list[Split]:
+    """Return a split in name for each share of events."""
+    label = regime_label(regime)
+    blank = Split(
+        label,
+        label,
+        {},
+        fold=0,
+        prevalence=0.5,
+        infeasible=f"imbalance varies the share of events, and {_WITHOUT_SHARES[kind]}",
+        applies=False,
+    )
+    return [
+        replace(blank, name=f"{label}-{100 * rate:g}pc", level=rate) for rate in regime.event_rates
+    ]

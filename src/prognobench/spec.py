@@ -10,8 +10,6 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from prognobench.backbones.choice import BackboneSpec
@@ -19,6 +17,8 @@ from prognobench.cohorts.load import CohortSpec
 from prognobench.errors import UserError, nearest
 from prognobench.evaluation.controls import CONTROLS
 from prognobench.evaluation.metrics import get_headline
+from prognobench.images.options import ImagesSpec
+from prognobench.plain_yaml import read_data
 from prognobench.regimes import REGIMES, FullDataSpec, RegimeSpec, regime_label
 from prognobench.strategies.strategy import PEFT_PREFIX, Strategy, get_strategy
 from prognobench.training.presets import fill_in
@@ -33,7 +33,8 @@ class EvaluationSpec(_Part):
     """How results are summed up; changing it costs no training.
 
     Attributes:
-        metric: The headline metric, by which the leaderboard ranks.
+        metric: The headline metric, by which the leaderboard ranks; outcomes of another kind
+            are ranked by ``mcc`` (binary), ``quadratic_kappa`` (ordinal) or ``c_index`` (times).
         replicates: Bootstrap replicates.
         confidence: Confidence level of the intervals, in (0, 1).
     """
@@ -49,6 +50,29 @@ class EvaluationSpec(_Part):
             return get_headline(value).name
         except UserError as error:
             raise ValueError(str(error)) from error
+
+
+class ReportSpec(_Part):
+    """What the report shows; no part of a run's identity.
+
+    Attributes:
+        images: Whether pictures of patients are in it.
+        saliency: Whether it maps where the best candidates looked: trains a fold of each again.
+    """
+
+    images: bool = True
+    saliency: bool = True
+
+
+class AuditSpec(_Part):
+    """What is looked for in the cohorts before training; no part of a run's identity.
+
+    Attributes:
+        near_duplicates: Whether copies that were cropped, scaled or windowed otherwise are searched
+            (150 ms an image on one core); equal files and pixels are always found.
+    """
+
+    near_duplicates: bool = True
 
 
 @dataclass(frozen=True)
@@ -159,7 +183,7 @@ class TaskSpec(_Part):
 
     Attributes:
         cohort: The cohort.
-        endpoints: Binary outcomes to predict.
+        endpoints: Outcomes to predict.
         regimes: The regimes of these tasks; those of the benchmark by default.
         batch_size: Images a step on this cohort; that of the recipe by default.
     """
@@ -187,14 +211,18 @@ class BenchmarkSpec(_Part):
     Attributes:
         name: Its name, shown in the report.
         cohort: The cohort.
-        endpoints: Binary outcomes to predict.
+        endpoints: Outcomes to predict.
         tasks: Instead of these two, the tasks of several cohorts.
         backbones: Backbones, by name or with options.
         strategies: Strategies, by name or with options.
         regimes: How much data, of what balance.
         seeds: Seeds of training; splits do not depend on them.
+        images: How images become what the models see.
         recipe: How training goes.
         evaluation: How results are summed up.
+        report: What the report shows.
+        audit: What is looked for in the cohorts.
+        controls: The controls that every table holds.
         save_models: Whether what each run trained is kept, in ``models/<run>`` of the output
             folder; no part of a run's identity.
     """
@@ -207,8 +235,11 @@ class BenchmarkSpec(_Part):
     strategies: tuple[StrategySpec, ...] = Field(min_length=1)
     regimes: tuple[RegimeSpec, ...] = Field(default=(FullDataSpec(),), min_length=1)
     seeds: tuple[int, ...] = Field(default=(42,), min_length=1)
+    images: ImagesSpec = ImagesSpec()
     recipe: Recipe = Recipe()
     evaluation: EvaluationSpec = EvaluationSpec()
+    report: ReportSpec = ReportSpec()
+    audit: AuditSpec = AuditSpec()
     controls: tuple[str, ...] = tuple(CONTROLS)
     save_models: bool = False
 
@@ -296,7 +327,8 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> BenchmarkSpec:
     """Read a benchmark file.
 
     Args:
-        path: A YAML file. Relative paths in it are relative to the working folder.
+        path: A YAML file. Relative paths in it are relative to the working folder. It is data:
+            OmegaConf's interpolations (``${...}``) are refused.
         overrides: ``key=value`` pairs that take precedence, such as ``recipe.epochs=3``.
 
     Raises:
@@ -308,23 +340,7 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> BenchmarkSpec:
     for override in overrides:
         if "=" not in override:
             raise UserError(f"'{override}' is no key=value: write for example recipe.epochs=3")
-    try:
-        loaded = OmegaConf.load(path)
-        for override in overrides:
-            key = override.partition("=")[0]
-            value = OmegaConf.select(OmegaConf.from_dotlist([override]), key)
-            # A mapping replaces the file's: keys of another cohort source would not fit.
-            OmegaConf.update(loaded, key, value, merge=False)
-        data = OmegaConf.to_container(loaded, resolve=True)
-    except (
-        OmegaConfBaseException,
-        yaml.YAMLError,
-        UnicodeDecodeError,
-        TypeError,
-        OSError,
-    ) as error:
-        sentence = " ".join(str(error).split())
-        raise UserError(f"{path} cannot be read as YAML: {sentence}") from error
+    data = read_data(path, overrides)
     if not isinstance(data, dict):
         raise UserError(f"{path} holds no mapping: write keys such as name, cohort, endpoints")
     return parse_spec(data, str(path))
@@ -361,17 +377,19 @@ def _describe(error: ValidationError) -> str:
         case "missing":
             return f"the key '{place}' is missing"
         case "union_tag_invalid" | "union_tag_not_found":
-            return f"{place}: unknown regime, known are {', '.join(sorted(map(str, REGIMES)))}"
+            tag = str(first["ctx"].get("tag", ""))
+            return f"{place}: unknown regime '{tag}': {nearest(tag, map(str, REGIMES))}"
         case "value_error":
             return ": ".join(filter(None, [place, str(first["ctx"]["error"])]))
-    message = first["msg"]
-    return f"{place}: {message[0].lower()}{message[1:]}, got {first['input']!r}"
+    return f"{place}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}"
 
 
 _PARTS: dict[int | str, type[BaseModel]] = {
     "backbones": BackboneSpec,
+    "images": ImagesSpec,
     "recipe": Recipe,
     "evaluation": EvaluationSpec,
+    "report": ReportSpec,
     **REGIMES,
 }
 

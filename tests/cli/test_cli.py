@@ -35,6 +35,8 @@ def write_spec(folder: Path, **changes: str) -> Path:
         "backbones": "[demo_vit]",
         "strategies": "[linear]",
         "regimes": "[{name: full_data, folds: 2}]",
+        "report": "{saliency: false}",
+        "audit": "{near_duplicates: false}",
         **changes,
     }
     path = folder / "spec.yaml"
@@ -47,6 +49,35 @@ def test_help_names_every_verb(call):
     assert code == 0
     for verb in ("demo", "run", "plan", "validate", "report", "ls", "cohort", "doctor"):
         assert verb in out
+
+
+# Licence and way of access as the page of each dataset gives them.
+OBTAINED = {
+    "aiforcovid": ("no redistribution", "registration at the portal", "aiforcovid.radiomica.it"),
+    "brixia": ("no redistribution", "registration", "brixia.github.io"),
+    "cdsl": ("data use agreement", "registration: a PhysioNet", "10.13026/1176-6c44"),
+    "cocross": ("authors", "on request", "10.3390/healthcare10020276"),
+    "cohen": ("each image", "without registration", "ieee8023/covid-chestxray-dataset"),
+    "covid19_ar": ("CC BY 4.0", "without registration", "10.7937/tcia.2020.py71-5978"),
+    "csv": ("", "user's own", ""),
+    "dicom": ("", "user's own", ""),
+    "mhh": ("CC BY 3.0", "without registration", "10.25835/0090041"),
+    "ny_sbu": ("CC BY 4.0", "without registration", "10.7937/tcia.bbag-2923"),
+    "ricord": ("CC BY-NC 4.0", "without registration", "10.7937/91ah-v663"),
+    "synthetic": ("Apache-2.0", "without registration", ""),
+}
+
+
+def test_ls_cohorts_says_where_each_is_obtained(call, monkeypatch):
+    rows = {row["name"]: row for row in json.loads(call("ls", "cohorts", "--json")[1])}
+    assert rows.keys() == OBTAINED.keys()
+    monkeypatch.setenv("COLUMNS", "60")
+    listed = call("ls", "cohorts")[1]
+    for name, words in OBTAINED.items():
+        for key, word in zip(("licence", "access", "url"), words, strict=True):
+            assert word in rows[name][key]
+            assert rows[name][key] in listed  # whole, on the narrowest terminal
+        assert "registration" in rows[name]["access"] or "request" in rows[name]["access"]
 
 
 @pytest.mark.parametrize(
@@ -161,9 +192,21 @@ def test_hannover_is_built_and_described(call, tmp_path, data_folder):
     assert table["patient_id"].nunique() == 71
     assert table.groupby("patient_id")["icu"].first().sum() == 29
     assert "25 of 67 patients with the event" in out
+    # The search for copies takes most of the time: a picture a patient is enough of it here.
+    table.sort_values("acquired").drop_duplicates("patient_id").to_csv(manifest, index=False)
     code, out, _ = call("cohort", "audit", manifest, "--endpoint", "icu", "--json")
-    warnings = json.loads(out)["mhh/icu"]["warnings"]
-    assert any("view" in warning for warning in warnings)
+    found = json.loads(out)
+    assert any("view" in warning for warning in found["mhh/icu"]["warnings"])
+    assert found["cohorts"]["mhh"]["images"] == 71
+    assert found["duplicates"] == []
+
+
+def test_a_built_cohort_warns_of_what_could_not_be_checked(call, tmp_path, data_folder):
+    manifest = tmp_path / "cohen.csv"
+    root = data_folder / "cohen"
+    code, out, _ = call("cohort", "build", "cohen", "--root", root, "--output", manifest)
+    assert code == 0
+    assert "warning: the cohort 'cohen' does not say when images and the outcome 'mortality'" in out
 
 
 @pytest.mark.parametrize("name", ["mhh_icu", "mhh_icu_all_images"])
@@ -171,7 +214,10 @@ def test_the_hannover_benchmarks_run_on_the_real_images(call, tmp_path, data_fol
     output = tmp_path / "out"
     spec = Path(__file__).resolve().parents[2] / "benchmarks" / f"{name}.yaml"
     root = f"cohort.root={data_folder / 'mhh'}"
-    code, _, errors = call("run", spec, root, "--output", output, "--limit", "6")
+    few = ["--limit", "6", "report.saliency=false"]
+    if name == "mhh_icu_all_images":
+        few += ["audit.near_duplicates=false"]
+    code, _, errors = call("run", spec, root, *few, "--output", output)
     assert code == 0, errors
     flow = json.loads((output / "cohort" / "cohort.json").read_text())["flows"]["mhh/icu"]
     counts = {step["step"]: (step["images"], step["patients"]) for step in flow}

@@ -1,8 +1,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from build_cohort import cohort_of
 
+from build_cohort import cohort_of
 from prognobench.cohorts.checks import is_frontal
 from prognobench.errors import UserError
 

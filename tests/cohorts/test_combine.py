@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from build_cohort import cohort_of
 
+from build_cohort import cohort_of
 from prognobench.cohorts.combine import combine
 from prognobench.cohorts.task import select_task
 from prognobench.errors import UserError

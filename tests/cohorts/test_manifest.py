@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from build_cohort import cohort_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from build_cohort import cohort_of
 from prognobench.cohorts.load import load_cohort
 from prognobench.cohorts.manifest import provenance_path, read_manifest, write_manifest
 from prognobench.cohorts.task import select_task
@@ -38,7 +38,7 @@ def same(one, other):
         assert getattr(one, field) == getattr(other, field)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(ROW, min_size=1, max_size=5), st.sampled_from(["csv", "parquet"]))
 def test_what_is_written_is_read(rows, suffix):
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
 import pytest
-from build_cohort import cohort_of
 
+from build_cohort import cohort_of
 from prognobench.cohorts.assemble import clinical_columns
 from prognobench.cohorts.cohort import tells_outcome
 from prognobench.cohorts.combine import combine

@@ -173,6 +173,29 @@ class TestAiforcovid:
         assert len(cohort.table) == 52
         assert cohort.table["severity"].notna().all()
 
+    def test_a_table_of_the_test_set_without_its_images(self, copied):
+        root = copied("challenge")
+        (root / "TestSet" / "testClinData.xls").rename(root / "testClinData.xls")
+        cohort = read("challenge", root)  # the images are found in their folder
+        assert "P_50" in set(cohort.table["image_id"])
+        shutil.rmtree(root / "TestSet")
+        lost = read("challenge", root)
+        assert taken(lost)["missing_file"] == (7, 7)
+        assert len(lost.table) == 46
+
+    def test_every_documented_column_is_read_whatever_its_case(self, copied):
+        root = copied("archive")
+        book = openpyxl.load_workbook(root / "AIforCOVID.xlsx")
+        for cell in book.active[1]:
+            if cell.value not in ("Row_number", "ImageFile", "Hospital", "Prognosis", "Death"):
+                for row in range(2, book.active.max_row + 1):
+                    book.active.cell(row, cell.column).value = row % 3
+            cell.value = f" {cell.value.upper()} "
+        book.save(root / "AIforCOVID.xlsx")
+        others = {"Row_number", "ImageFile", "Hospital", "Prognosis", "Death", "Age", "Sex"}
+        expected = {"age", "sex", *set(fixtures.AFC_COLUMNS) - others}
+        assert set(clinical_columns(read("archive", root))) == expected
+
     def test_without_any_death_there_is_one_endpoint(self, copied):
         root = copied("archive")
         (root / "AIforCOVID.xlsx").unlink()

@@ -1,8 +1,8 @@
 import pytest
-from build_cohort import cohort_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from build_cohort import cohort_of
 from prognobench.cohorts.task import POLICIES, select_task
 from prognobench.errors import UserError
 
@@ -40,6 +40,19 @@ def test_which_images_each_policy_keeps(policy, kept):
     assert task.patients["target"].tolist() == [1, 1, 0, 0]
     assert task.name == "small/icu"
     assert "icu_day" not in task.table
+
+
+def test_the_first_image_is_the_one_closest_to_admission():
+    days = {"p": (-400, -1, 2), "q": (-30, 4), "r": (-3, 3), "s": (-5, 1)}
+    rows = [
+        {"patient_id": patient, "acquired": day, "icu": int(patient in "ps"), "icu_day": 0}
+        for patient, own in days.items()
+        for day in own
+    ]
+    task = select_task(cohort_of(rows), "icu")
+    # Of p and s the image of day 0 or before it, since their outcome was on day 0.
+    taken = dict(zip(task.table["patient_id"], task.table["acquired"], strict=True))
+    assert taken == {"p": -1, "q": 4, "r": -3, "s": -5}
 
 
 def test_ties_go_to_the_first_image_id():
@@ -121,7 +134,7 @@ ROW = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(ROW, max_size=12), st.sampled_from(POLICIES))
 def test_the_flow_adds_up_and_no_known_late_image_stays(rows, policy):
     # Two patients of each class beside them, so that there always is a task.

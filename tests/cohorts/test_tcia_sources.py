@@ -4,6 +4,7 @@ import shutil
 import dicom_fixtures as fixtures
 import openpyxl
 import pandas as pd
+import pydicom
 import pytest
 
 from prognobench.cohorts.load import load_cohort
@@ -154,6 +155,11 @@ def test_ar_missing_columns_and_odd_cells_are_named(copied):
     book.save(root / fixtures.AR_TABLE)
     with pytest.raises(UserError, match=r"lacks the columns 'ICU Admit' and 'MORTALITY'"):
         load_cohort({"source": "covid19_ar", "root": root})
+    places["MORTALITY"].value, places["ICU Admit"].value = "MORTALITY", "ICU Admit"
+    places["PATIENT_ID"].value = "patient"
+    book.save(root / fixtures.AR_TABLE)
+    with pytest.raises(UserError, match=r"lacks the column 'PATIENT_ID': "):
+        load_cohort({"source": "covid19_ar", "root": root})
 
 
 # COVID-19-NY-SBU
@@ -193,6 +199,41 @@ def test_sbu_takes_the_first_study_of_the_visit(cohorts):
     task = select_task(cohorts["ny_sbu"], "mortality")
     assert (len(task.table), task.patients["target"].sum()) == (12, 4)
     assert (task.table["acquired"] <= 2).all()
+
+
+def test_sbu_images_of_the_first_day_of_the_axis_are_taken_at_their_word(copied):
+    root = copied("ny_sbu")
+    first = {patient.name: sorted(patient.rglob("*.dcm")) for patient in root.glob("*/*/A*")}
+    for patient in (fixtures.sbu_patient(0), fixtures.sbu_patient(5), fixtures.sbu_patient(8)):
+        for path in first[patient]:
+            dataset = pydicom.dcmread(path)
+            if patient != fixtures.sbu_patient(0) or dataset.StudyDate >= "19001231":
+                dataset.StudyDate = "19001231"
+                dataset.save_as(path)
+    cohort = load_cohort({"source": "ny_sbu", "root": root})
+    # The visit of 0 began on that day; those of 5 and 8 began later, and had an image each.
+    (note,) = (drop for drop in cohort.drops if drop.rule == "first_day_of_axis")
+    assert "dates: 3, of which 1 are" in note.reason
+    assert (note.images, note.patients) == (0, 0)
+    days = cohort.table.set_index("patient_id")["acquired"]
+    assert days[fixtures.sbu_patient(0)] == 0
+    assert taken(cohort)["before_visit"] == (3, 2)
+    assert not {fixtures.sbu_patient(5), fixtures.sbu_patient(8)} & set(days.index)
+
+
+def test_sbu_missing_columns_are_named(copied):
+    root = copied("ny_sbu")
+    path = root / fixtures.SBU_TABLE
+    text = path.read_text()
+    path.write_text(text.replace("to_patient_id", "patient").replace("is_icu", "icu"))
+    with pytest.raises(UserError, match=r"lacks the columns 'to_patient_id' and 'is_icu'"):
+        load_cohort({"source": "ny_sbu", "root": root})
+    path.write_text(text.replace("last.status", "status").replace("visit_start_datetime", "start"))
+    with pytest.raises(UserError, match=r"'visit_start_datetime' and 'last\.status'"):
+        load_cohort({"source": "ny_sbu", "root": root})
+    path.write_text(text.replace("deceased", "gone"))
+    with pytest.raises(UserError, match=r"'last\.status' .*'gone'"):
+        load_cohort({"source": "ny_sbu", "root": root})
 
 
 def test_sbu_patients_with_rows_that_differ_are_left_out(copied):
@@ -288,3 +329,26 @@ def test_ricord_another_export_is_refused(copied, content):
     (root / f"{fixtures.RICORD_STEM}.json").write_text(content)
     with pytest.raises(UserError, match=r"is no export of MD\.ai"):
         load_cohort({"source": "ricord", "root": root})
+
+
+def test_ricord_missing_columns_are_named(tmp_path):
+    fixtures.write_ricord(tmp_path, as_table=True)
+    path = tmp_path / f"{fixtures.RICORD_STEM}_v3.csv"
+    text = path.read_text()
+    path.write_text(text.replace("GRADE_label,", "GRADE,").replace("Anon MRN", "MRN"))
+    with pytest.raises(UserError, match=r"lacks the columns 'Anon MRN' and 'GRADE_label'"):
+        load_cohort({"source": "ricord", "root": tmp_path})
+
+
+def test_ricord_posteroanterior_images_stay_and_laterals_of_a_position_leave(copied):
+    root = copied("ricord")
+    moved = {3: "PA", 4: "LL"}
+    for number, position in moved.items():
+        (path, *_) = sorted(root.glob(f"*/*/*{fixtures.ricord_patient(number)}/*/*/*.dcm"))
+        dataset = pydicom.dcmread(path)
+        dataset.ViewPosition = position
+        dataset.save_as(path)
+    cohort = load_cohort({"source": "ricord", "root": root})
+    assert taken(cohort)["not_frontal"] == (2, 0)
+    views = cohort.table["view"].value_counts().to_dict()
+    assert views["PA"] == 1

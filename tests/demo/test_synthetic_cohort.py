@@ -37,7 +37,15 @@ def digests(folder: Path) -> dict[str, str]:
 def test_the_table_is_as_promised(cohort: Cohort) -> None:
     table = cohort.table
     outcomes = ["icu", "icu_day", "mortality", "mortality_day"]
-    assert list(table.columns) == [*STANDARD_COLUMNS, *outcomes, "age", "sex"]
+    survival = ["survival", "survival_day"]
+    assert list(table.columns) == [
+        *STANDARD_COLUMNS,
+        *outcomes,
+        "severity_score",
+        *survival,
+        "age",
+        "sex",
+    ]
     assert [str(table[column].dtype) for column in outcomes] == ["Int64", "float64"] * 2
     assert table["image_id"].is_monotonic_increasing
     assert table["image_id"].is_unique

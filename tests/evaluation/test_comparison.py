@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
+from prognobench.evaluation.bootstrap import percentile_interval
 from prognobench.evaluation.comparison import (
     bootstrap_p_value,
     corrected_resampled_t,
@@ -77,11 +78,12 @@ def test_a_bootstrap_p_value_agrees_with_the_percentile_interval():
     random = np.random.default_rng(2)
     for centre in (0.0, 0.15, 0.3, 0.6):
         replicates = random.normal(centre, 0.15, size=999)
-        low, high = np.quantile(replicates, [0.025, 0.975])
-        inside = low <= 0 <= high
-        assert (bootstrap_p_value(replicates) > 0.05) == inside
-    assert np.isnan(bootstrap_p_value(np.array([np.nan])))
-    assert bootstrap_p_value(np.zeros(9)) == 1.0
+        for rarer in (12, 100):
+            low, high = percentile_interval(replicates, 0.95, rarer)
+            assert (bootstrap_p_value(replicates, rarer) > 0.05) == (low <= 0 <= high)
+    assert np.isnan(bootstrap_p_value(np.array([np.nan]), 10))
+    assert np.isnan(bootstrap_p_value(np.zeros(9), 1))
+    assert bootstrap_p_value(np.zeros(9), 10) == 1.0
 
 
 def test_holm_multiplies_by_what_is_left():

@@ -1,72 +1,118 @@
-"""Do the intervals hold what they promise, on data whose truth is known?"""
+"""A small version of benchmarks/coverage.py: do intervals and tests hold what they promise?"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.special import expit
-from simulated import cross_validated
-from sklearn import metrics as sk
 
-from prognobench.evaluation.metrics import METRICS
-from prognobench.evaluation.sample import Sample
-from prognobench.evaluation.tables import leaderboard
+from prognobench.evaluation import cells
 
+PATH = Path(__file__).resolve().parents[2] / "benchmarks" / "coverage.py"
 REPETITIONS = 60
-EFFECT = 1.3
-# With 60 repetitions of a 95 % interval the coverage has a standard deviation of 0.03.
-LOWEST_COVERAGE = 0.86
-
-
-def truth():
-    random = np.random.default_rng(99)
-    target = np.arange(400_000) % 10 < 3
-    logit = EFFECT * (target - 0.5) + random.normal(size=len(target))
-    return sk.matthews_corrcoef(target, logit >= 0), sk.roc_auc_score(target, expit(logit))
-
-
-def naive_interval(stored):
-    """The interval that takes images for independent patients."""
-    target, score = np.concatenate(
-        [table[["target", "probability"]].to_numpy() for table in stored.values()]
-    ).T
-    equal = np.full(len(target), 1 / len(target))
-    weights = np.random.default_rng(0).multinomial(len(target), equal, size=200).astype(float)
-    values = METRICS["mcc"](Sample(target.astype(int), score, score, {"fixed": 0.5}, weights))
-    return np.quantile(values, [0.025, 0.975])
+# With 60 repetitions a share of 95 % has a standard deviation of 2.8 %, one of 5 % as well.
+LOWEST_COVERAGE, HIGHEST_REJECTION = 0.87, 0.13
 
 
 @pytest.fixture(scope="module")
-def simulated():
-    """Intervals of one candidate, and differences to an equal one, over many cohorts."""
-    rows = []
+def coverage():
+    spec = importlib.util.spec_from_file_location("coverage_benchmark", PATH)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def measured(coverage):
+    # Three images a patient, 150 patients: small enough for intervals that are wrong to fail.
+    setting = coverage.Setting(150, 0.25, 3)
+    return coverage.measure(setting, REPETITIONS, 200, 0, seed=3)["shares"]
+
+
+@pytest.fixture(scope="module")
+def shares(coverage):
+    patch = pytest.MonkeyPatch()
+    patch.setattr(coverage, "METRIC_NAMES", ("mcc", "auroc"))
+    patch.setattr(coverage, "LARGE", 150_000)
+    yield measured(coverage)
+    patch.undo()
+
+
+@pytest.mark.parametrize("metric", ["mcc", "auroc"])
+def test_intervals_hold_the_truth(shares, metric):
+    for what in ("interval", "null_difference", "difference"):
+        assert shares[metric][what] >= LOWEST_COVERAGE, what
+
+
+@pytest.mark.parametrize("metric", ["mcc", "auroc"])
+def test_tests_of_a_true_null_keep_their_level(shares, metric):
+    assert 0 < shares[metric]["null_rejected_bootstrap"] <= HIGHEST_REJECTION
+    if metric == "auroc":
+        assert 0 < shares[metric]["null_rejected_delong"] <= HIGHEST_REJECTION
+
+
+def halved(interval):
+    def narrow(replicates, confidence, rarer):
+        low, high = interval(replicates, confidence, rarer)
+        return low + (high - low) / 4, high - (high - low) / 4
+
+    return narrow
+
+
+def test_the_band_notices_intervals_that_are_half_as_wide(coverage, monkeypatch):
+    monkeypatch.setattr(coverage, "METRIC_NAMES", ("auroc",))
+    monkeypatch.setattr(coverage, "LARGE", 150_000)
+    monkeypatch.setattr(
+        cells.bootstrap, "percentile_interval", halved(cells.bootstrap.percentile_interval)
+    )
+    shares = measured(coverage)["auroc"]
+    for what in ("interval", "null_difference", "difference"):
+        assert shares[what] < LOWEST_COVERAGE
+
+
+def test_the_band_notices_images_that_are_taken_for_patients(coverage):
+    """Resampling images, each with its patient's outcome, is what one must not do."""
+    setting = coverage.Setting(150, 0.25, 3)
+    images = coverage.Setting(450, 0.25, 1)
+    held = []
+    truth = coverage.truths(coverage.Setting(150_000, 0.25, 1), setting.effect, 0)["auroc"]
     for repetition in range(REPETITIONS):
         random = np.random.default_rng(repetition)
-        runs, stored = cross_validated(random, {"a": EFFECT, "b": EFFECT}, patients=150)
-        board = leaderboard(runs, stored.__getitem__, replicates=200)
-        first = board[board["strategy"] == "a"].iloc[0]
-        naive = naive_interval({k: v for k, v in stored.items() if k.startswith("a")})
-        rows.append((first, board["best_group"].all(), naive))
-    return rows
+        cohort = coverage.draw_cohort(random, setting, {"a": setting.effect})
+        patients = cohort.predictions["a"]
+        thrice = {
+            name: np.repeat(getattr(patients, name), 3) for name in patients.__dataclass_fields__
+        }
+        thrice["patient_id"] = np.array([f"{n:04d}" for n in range(images.patients)], dtype=object)
+        spread = coverage.SimulatedCohort(
+            {"a": type(patients)(**thrice)}, np.repeat(cohort.fold, 3)
+        )
+        weights = coverage.bootstrap.patient_multiplicities(
+            images.patients, 200, "simulated", str(repetition)
+        )
+        (row,) = coverage.rows_of(spread, "a", weights, "auroc")
+        held.append(row["ci_low"] <= truth["large_sample"] <= row["ci_high"])
+    assert np.mean(held) < LOWEST_COVERAGE
 
 
-def covered(intervals, value):
-    return np.mean([low <= value <= high for low, high in intervals])
+def test_what_lies_outside_the_bands_is_named(coverage):
+    setting = {"patients": 100, "prevalence": 0.3, "images": 3}
+
+    def named(interval, rejected, trained):
+        shares = {"mcc": {"interval": interval, "null_rejected_bootstrap": rejected}}
+        measured = [{"setting": setting, "shares": shares}]
+        return coverage.outside(measured, {"100 patients": {"corrected_t": trained, "plain_t": 1}})
+
+    assert named(0.92, 0.07, 0.03) == []
+    for outside in ((0.918, 0.05, 0.05), (0.95, 0.072, 0.05), (0.95, 0.05, 0.028)):
+        (sentence,) = named(*outside)
+        assert sentence.startswith("100 patients")
 
 
-def halved(low, high):
-    middle, quarter = (low + high) / 2, (high - low) / 4
-    return middle - quarter, middle + quarter
-
-
-def test_intervals_cover_the_truth_and_narrower_ones_would_not(simulated):
-    mcc, auroc = truth()
-    of_mcc = [(row["ci_low"], row["ci_high"]) for row, _, _ in simulated]
-    of_auroc = [(row["auroc_ci_low"], row["auroc_ci_high"]) for row, _, _ in simulated]
-    for intervals, value in ((of_mcc, mcc), (of_auroc, auroc)):
-        assert covered(intervals, value) >= LOWEST_COVERAGE
-        assert covered([halved(*ends) for ends in intervals], value) < LOWEST_COVERAGE
-    # Three images a patient, taken for independent, promise too much.
-    assert covered([naive for _, _, naive in simulated], mcc) < LOWEST_COVERAGE
-
-
-def test_two_equal_candidates_are_rarely_told_apart(simulated):
-    assert np.mean([together for _, together, _ in simulated]) >= LOWEST_COVERAGE
+def test_the_corrected_t_test_keeps_its_level_where_a_plain_one_does_not(coverage):
+    rejected = coverage.trained_rejections(100, 4, 200)
+    assert rejected["corrected_t"] <= 0.08
+    assert rejected["plain_t"] > 0.15

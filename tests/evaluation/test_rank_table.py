@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from prognobench.evaluation.rank_table import RANK_COLUMNS, letter, rank_table
+from prognobench.evaluation.ranks import critical_difference
 
 
 def board(cohorts, strategies, metric="mcc", **changes):
@@ -63,3 +64,10 @@ def test_settings_are_ranked_apart():
 
 def test_letters_do_not_run_out():
     assert [letter(place) for place in (0, 25, 26, 51)] == ["a", "z", "aa", "zz"]
+
+
+def test_the_critical_difference_is_that_of_the_published_table():
+    # Demsar 2006, table 5(a): q at 0.05 is 1.960, 2.343, 2.569, 2.728 for 2 to 5 candidates.
+    for candidates, quantile in zip((2, 3, 4, 5), (1.960, 2.343, 2.569, 2.728), strict=True):
+        expected = quantile * np.sqrt(candidates * (candidates + 1) / (6 * 14))
+        assert critical_difference(candidates, 14) == pytest.approx(expected, abs=1e-3)

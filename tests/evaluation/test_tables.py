@@ -5,7 +5,7 @@ from simulated import cross_validated, predictions_table, runs_table
 from sklearn import metrics as sk
 
 from prognobench.errors import UserError
-from prognobench.evaluation.metrics import METRICS
+from prognobench.evaluation.metrics import metrics_of
 from prognobench.evaluation.tables import (
     RESULT_COLUMNS,
     leaderboard,
@@ -31,7 +31,7 @@ def test_results_are_one_row_a_run_and_metric(two):
     runs, stored = two
     table = run_metrics(runs, stored.__getitem__)
     assert list(table.columns) == list(RESULT_COLUMNS)
-    assert len(table) == len(runs) * len(METRICS)
+    assert len(table) == len(runs) * len(metrics_of("binary"))
     patients = (
         stored["lora-0"].groupby("patient_id").agg({"target": "first", "probability": "mean"})
     )
@@ -40,6 +40,24 @@ def test_results_are_one_row_a_run_and_metric(two):
     assert found["value"] == pytest.approx(expected, abs=1e-12)
     assert (found["n_test"], found["n_positive"]) == (20, patients["target"].sum())
     assert pd.isna(found["reason"]) and pd.isna(found["flag"])
+
+
+def test_each_value_stands_beside_what_permuted_outcomes_give_on_its_fold(two):
+    runs, stored = two
+    table = run_metrics(runs, stored.__getitem__).set_index(["run", "metric"])
+    fold = stored["lora-0"].groupby("patient_id").agg({"target": "first", "probability": "mean"})
+    random = np.random.default_rng(0)
+    permuted = [random.permutation(fold["target"]) for _ in range(100)]
+    for name, measure in (
+        ("pr_auc", sk.average_precision_score),
+        ("auroc", sk.roc_auc_score),
+        ("mcc", lambda target, score: sk.matthews_corrcoef(target, score >= 0.5)),
+    ):
+        values = [measure(target, fold["probability"]) for target in permuted]
+        chance = table.loc[("lora-0", name), "chance"]
+        assert chance == pytest.approx(np.mean(values), abs=4 * np.std(values) / 10)
+    assert table.loc[("lora-0", "pr_auc"), "chance"] > 6 / 20 + 0.04
+    assert np.isnan(table.loc[("lora-0", "calibration_slope"), "chance"])
 
 
 def test_runs_without_predictions_have_empty_values_and_their_reason():
@@ -66,6 +84,7 @@ def test_runs_without_predictions_have_empty_values_and_their_reason():
     assert mcc.loc["c", "reason"] == "the run is not feasible"
     assert "not a finite number" in mcc.loc["e", "reason"]
     assert "one class" in mcc.loc["f", "reason"]
+    assert mcc["chance"].isna().all()
     assert mcc.loc["f", "flag"] == "constant_prediction"
     assert mcc.loc["f", "n_test"] == 2 and pd.isna(mcc.loc["a", "n_test"])
 
@@ -92,6 +111,15 @@ def test_folds_are_put_together_as_each_metric_asks(two):
     assert found["brier"] == pytest.approx(sk.brier_score_loss(target, pooled["probability"]))
     assert (found["n_patients"], found["n_positive"], found["n_runs"]) == (100, 30, 5)
     assert (found["prevalence"], found["chance"]) == (0.3, 0.0)
+    for name, own in (("", sk.matthews_corrcoef), ("pr_auc_", sk.average_precision_score)):
+        values = [own(f["target"], f["probability"] if name else f["probability"] >= 0.5)
+                  for f in folds]  # fmt: skip
+        assert found[f"{name}fold_mean"] == pytest.approx(np.mean(values), abs=1e-12)
+        assert found[f"{name}fold_sd"] == pytest.approx(np.std(values, ddof=1), abs=1e-12)
+    # By whatever metric candidates are ranked, MCC is there both ways.
+    other = row(leaderboard(runs, stored.__getitem__, "auroc", 50), strategy="lora")
+    assert other["mcc"] == found["estimate"]
+    assert other["mcc_fold_sd"] == found["fold_sd"] and other["mcc_fold_mean"] != other["mcc"]
     for name in ("auroc", "pr_auc", "brier", "balanced_accuracy"):
         assert found[f"{name}_ci_low"] < found[name] < found[f"{name}_ci_high"]
     assert found["ci_low"] < found["estimate"] < found["ci_high"]

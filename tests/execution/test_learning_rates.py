@@ -32,6 +32,8 @@ SPEC = {
     ],
     "recipe": {"epochs": 3, "few_shot_steps": 3, "batch_size": 8},
     "evaluation": {"replicates": 100},
+    "audit": {"near_duplicates": False},
+    "report": {"saliency": False},
 }
 
 

@@ -10,14 +10,14 @@ import pytest
 import timm
 from safetensors.torch import save_file
 
-from prognobench.cli.options import Device
-from prognobench.cli.run import run_spec
+from prognobench.cli import main
 from prognobench.execution.estimate import summarise_plan
 from prognobench.execution.prepare import prepare
 from prognobench.results.store import ResultsStore
 from prognobench.spec import load_spec
 
 ROOT = Path(__file__).parents[2]
+PRESET = ROOT / "benchmarks" / "ruffini2025.yaml"
 sys.path.insert(0, str(ROOT / "tests" / "cohorts"))
 
 from dicom_fixtures import write_covid19_ar, write_ny_sbu  # noqa: E402
@@ -41,9 +41,12 @@ def cohorts(tmp_path_factory):
     return folder
 
 
+def roots(cohorts):
+    return [f"tasks.{n}.cohort.root={cohorts / name}" for n, name in enumerate(WRITERS)]
+
+
 def preset(cohorts, *changes):
-    roots = [f"tasks.{n}.cohort.root={cohorts / name}" for n, name in enumerate(WRITERS)]
-    return load_spec(ROOT / "benchmarks" / "ruffini2025.yaml", [*roots, *changes])
+    return load_spec(PRESET, [*roots(cohorts), *changes])
 
 
 def test_the_plan_has_every_run_of_the_grid_and_its_cost(cohorts, tmp_path):
@@ -76,21 +79,57 @@ def test_the_plan_has_every_run_of_the_grid_and_its_cost(cohorts, tmp_path):
     assert 1e18 < summary["operations"] < 1e21
 
 
+SMALL_GRID = [
+    "backbones=[demo_vit]",
+    "strategies=[linear]",
+    "regimes=[{name: full_data, folds: 5, validation_fraction: 0.25}]",
+    "tasks.0.regimes=[{name: leave_one_site_out, validation_fraction: 0.1}]",
+]
+
+
+def run(cohorts, out, monkeypatch, *words):
+    """Call ``prognobench run`` on the preset for six runs, with as little training as can be."""
+    quick = ["recipe.epochs=1", "evaluation.replicates=100", "controls=[prevalence]"]
+    # The fixtures' images are much alike, and comparing them takes a minute.
+    quick += ["report.images=false", "report.saliency=false", "audit.near_duplicates=false"]
+    words = ["run", PRESET, *roots(cohorts), *quick, *words]
+    words += ["--output", out, "--device", "cpu", "--limit", 6]
+    monkeypatch.setattr(sys, "argv", ["prognobench", *map(str, words)])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert not caught.value.code
+
+
+def check(out, backbone):
+    """Each of the six tasks has one run with its metrics, and controls on every split."""
+    store = ResultsStore(out)
+    runs = store.runs()
+    store.close()
+    controls = runs[runs["backbone"] == "control"]
+    assert set(controls["state"]) <= {"done", "not_feasible"}
+    done = runs[(runs["state"] == "done") & (runs["backbone"] == backbone)]
+    assert set(done["dataset"]) == {"aiforcovid", "covid19_ar", "cocross", "covid19_ny_sbu"}
+    assert len(done[["dataset", "endpoint"]].drop_duplicates()) == len(done) == 6
+    results = pd.read_csv(out / "results.csv", low_memory=False)
+    own = results[results["run"].isin(done["run"]) & results["metric"].isin(["mcc", "pr_auc"])]
+    assert len(own) == 12 and own["value"].notna().all() and own["chance"].notna().all()
+    assert (out / "report" / "index.html").is_file() and (out / "ranks.csv").is_file()
+    written = {path.stem for path in (out / "splits").glob("*.csv")}
+    split = runs["dataset"] + "-" + runs["endpoint"] + "-" + runs["split"]
+    assert written == set(split[controls.index[controls["state"] == "done"]])
+
+
+def test_a_few_runs_try_each_of_the_six_tasks(cohorts, tmp_path, monkeypatch):
+    run(cohorts, tmp_path / "out", monkeypatch, *SMALL_GRID)
+    check(tmp_path / "out", "demo_vit")
+
+
 @pytest.mark.slow
-def test_its_first_runs_run(cohorts, tmp_path, monkeypatch):
+@pytest.mark.timeout(1200)
+def test_a_few_runs_of_the_whole_grid_try_each_of_the_six_tasks(cohorts, tmp_path, monkeypatch):
     weights = tmp_path / "weights" / "resnet18" / "model.safetensors"
     weights.parent.mkdir(parents=True)
     save_file(timm.create_model("resnet18.tv_in1k", pretrained=False).state_dict(), weights)
     monkeypatch.setenv("PROGNOBENCH_WEIGHTS", str(tmp_path / "weights"))
-    spec = preset(cohorts, "recipe.epochs=1", "evaluation.replicates=100", "controls=[prevalence]")
-    run_spec(spec, tmp_path / "out", 2, Device.CPU)
-    store = ResultsStore(tmp_path / "out")
-    runs = store.runs()
-    store.close()
-    done = runs[runs["state"] == "done"]
-    assert (done["backbone"] == "resnet18").sum() == 2
-    assert (done["backbone"] == "control").sum() == (
-        runs[runs["backbone"] == "control"]["state"] != "not_feasible"
-    ).sum()
-    assert (tmp_path / "out" / "report" / "index.html").is_file()
-    assert (tmp_path / "out" / "ranks.csv").is_file()
+    run(cohorts, tmp_path / "out", monkeypatch)
+    check(tmp_path / "out", "resnet18")

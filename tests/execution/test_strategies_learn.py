@@ -31,6 +31,7 @@ def test_every_strategy_beats_its_start_and_its_loss_falls(benchmark):
             "backbones": ["demo_vit"],
             "strategies": ["linear", *({"name": name, "lr": lr} for name, lr in rates.items())],
             "regimes": [{"name": "full_data", "folds": 2}],
+            "audit": {"near_duplicates": False},
             "recipe": {"epochs": 4, "batch_size": 16, "head_lr": 5e-3, "augmentation": "none"},
         }
     )

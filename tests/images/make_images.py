@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian
 
 NAME_OF_A_PATIENT = "Secret^Patient"
@@ -27,8 +28,19 @@ def encoded(image: Any, kind: str = "PNG", **options: Any) -> bytes:
 
 def dicom(pixels: np.ndarray, bits: int = 12, **tags: Any) -> bytes:
     """Return an uncompressed DICOM file of these stored values."""
+    return _written(_dataset(pixels, bits, ExplicitVRLittleEndian, pixels.tobytes(), tags))
+
+
+def encapsulated(pixels: np.ndarray, frame: bytes, syntax: str, bits: int, **tags: Any) -> bytes:
+    """Return a DICOM file whose pixels are a compressed frame of a transfer syntax."""
+    return _written(_dataset(pixels, bits, syntax, encapsulate([frame]), tags))
+
+
+def _dataset(
+    pixels: np.ndarray, bits: int, syntax: str, data: bytes, tags: dict[str, Any]
+) -> FileDataset:
     meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = syntax
     meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
     meta.MediaStorageSOPInstanceUID = "1.2.3"
     dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
@@ -40,10 +52,15 @@ def dicom(pixels: np.ndarray, bits: int = 12, **tags: Any) -> bytes:
     dataset.BitsStored = bits
     dataset.HighBit = bits - 1
     dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
-    dataset.PixelData = pixels.tobytes()
+    dataset.PixelData = data
     dataset["PixelData"].VR = "OW"
+    dataset["PixelData"].is_undefined_length = syntax != ExplicitVRLittleEndian
     for tag, value in tags.items():
         setattr(dataset, tag, value)
+    return dataset
+
+
+def _written(dataset: FileDataset) -> bytes:
     stream = io.BytesIO()
     pydicom.dcmwrite(stream, dataset)
     return stream.getvalue()

@@ -113,8 +113,8 @@ def test_colour_goes_to_grey():
         (dicom(TWELVE, NumberOfFrames=3), "3 frames"),
         (dicom(TWELVE, Rows=60_000, Columns=60_000), "60000 x 60000 pixels"),
         (dicom(TWELVE, Rows=0), "no pixels"),
-        (dicom(TWELVE, PhotometricInterpretation="PALETTE COLOR"), "neither grey"),
-        (dicom(TWELVE, BitsStored=77), "cannot be decoded"),
+        (dicom(TWELVE, PhotometricInterpretation="PALETTE COLOR"), "cannot be decoded"),
+        (dicom(TWELVE, BitsStored=77), "contradict each other"),
         (dicom(TWELVE, Rows=65), "cannot be decoded"),
     ],
 )

@@ -8,8 +8,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from prognobench.audit.concerned import under_pseudonyms
+from prognobench.evaluation.detail import details
+from prognobench.evaluation.rank_table import rank_table
 from prognobench.evaluation.tables import leaderboard, run_metrics
-from prognobench.report.content import ReportContent
+from prognobench.report.content import ReportContent, Saliency
 
 BACKBONES = {"resnet18": 0.5, "densenet121": 0.7, "dinov2_vits14": 0.9, "biomedclip": 1.1}
 STRATEGIES = {
@@ -26,6 +29,9 @@ cohort: {source: mhh}
 endpoints: [icu]
 strategies: [full, linear, lora, vera, bitfit, ia3]
 """
+
+
+SHORTCUT = {"patients": 40, "events": 10, "ci_low": None, "ci_high": None, "reason": ""}
 
 
 def fake_runs(
@@ -92,6 +98,99 @@ def fake_runs(
     return runs, stored
 
 
+def fake_images(patients: int) -> pd.DataFrame:
+    """What is known of each image: a small site, two sexes, ages, views."""
+    number = np.arange(patients)
+    return pd.DataFrame(
+        {
+            "image_id": [f"HIDDEN{m:04}" for m in number],
+            "patient_id": [f"SECRET{m:04}" for m in number],
+            "acquired": 0.0,
+            "site": np.where(number % 20 == 0, "harbour", "hill"),
+            "sex": np.where(number % 2 == 0, "F", "M"),
+            "age": 30 + number % 60,
+            "view": np.where(number % 3 == 0, "PA", "AP"),
+        }
+    )
+
+
+def fake_saliency(folder: Path, task: str) -> Saliency:
+    """Two patients with a picture each."""
+    examples = []
+    for number, kind in enumerate(("true positive", "false negative")):
+        path = folder / f"example{number}.png"
+        shade = np.full((64, 128, 3), 60 + 100 * number, np.uint8)
+        Image.fromarray(shade).save(path)
+        examples.append({"kind": kind, "target": 1, "probability": 0.8 - 0.6 * number,
+                         "picture": path})  # fmt: skip
+    about = {"task": task, "candidate": "biomedclip with full", "method": "attention_rollout"}
+    return Saliency(task, about, examples)
+
+
+def fake_ranks() -> pd.DataFrame:
+    """Mean ranks of four candidates over six cohorts."""
+    random = np.random.default_rng(2)
+    rows = [
+        {
+            "dataset": f"cohort{number}", "endpoint": "icu", "regime": "full_data",
+            "shots": pd.NA, "level": np.nan, "backbone": "resnet18", "strategy": strategy,
+            "metric": "mcc", "estimate": quality + 0.02 * random.normal(),
+        }
+        for number in range(6)
+        for strategy, quality in (("full", 0.4), ("lora", 0.39), ("ia3", 0.1), ("linear", 0.2))
+    ]  # fmt: skip
+    return rank_table(pd.DataFrame(rows).astype({"shots": "Int64"}))
+
+
+def fake_audit(task, site="<b>hill</b>"):
+    """What `prognobench run` writes, in short."""
+    names = [
+        {"cohort": "home", "patient_id": "SECRET1", "image_id": "HIDDEN1"},
+        {"cohort": "abroad", "patient_id": "SECRET2", "image_id": "HIDDEN2"},
+    ]
+    pair = {"first": 0, "second": 1, "compared": "registration", "correlation": 0.91}
+    group = {"images": names, "pairs": [pair], "across_cohorts": True, "across_patients": True}
+    shortcuts = [
+        {**SHORTCUT, "column": "view", "auroc": 0.83, "ci_low": 0.72, "ci_high": 0.92,
+         "warning": "view alone tells"},
+        {**SHORTCUT, "column": "site", "auroc": 0.52, "ci_low": 0.4, "ci_high": 0.6, "warning": ""},
+        {**SHORTCUT, "column": "file format", "auroc": None, "warning": "",
+         "reason": "all patients have the same value"},
+    ]  # fmt: skip
+    about = {
+        "patients": 40,
+        "events": 10,
+        "by": {"site": {site: {"patients": 30, "events": 9}}},
+        "shortcuts": shortcuts,
+        "contradictory_patients": 2,
+        "images_after_outcome": 0,
+        "images_after_outcome_left_out": 1234,
+    }
+    missing = {site: {"images": 20, "missing": {"crp": 5}}}
+    labels = {
+        "contradictory_patient_ids": ["SECRET1"],
+        "after_outcome_image_ids": ["HIDDEN1", "HIDDEN3"],
+    }
+    cohort = {
+        "images": 40,
+        "missing": {"crp": 10, "age": 0},
+        "missing_by": {"site": missing},
+        "labels": {"icu": labels},
+        "unreadable": {"the image is <i>broken</i>": ["HIDDEN4"]},
+        "patient_of": {"HIDDEN1": "SECRET1", "HIDDEN3": "SECRET3", "HIDDEN4": "SECRET3"},
+    }
+    found = {
+        task: {"warnings": [], "endpoints": {"icu": about}},
+        "cohorts": {"home": cohort},
+        "duplicates": [group, {**group, "across_cohorts": False}],
+        "two_ids": [
+            {"patients": ["home/SECRET1", "abroad/SECRET2"], "why": "images", "radiographs": 2}
+        ],
+        "warnings": ["1 radiograph is in more than one of these cohorts"],
+    }
+    return {**found, "pseudonyms": under_pseudonyms(found)[1]}
+
+
 def fake_content(
     folder: Path,
     datasets: tuple[str, ...] = ("mhh",),
@@ -128,9 +227,24 @@ def fake_content(
         "duplicate_image_ids": ["HIDDEN0001", "HIDDEN0002"],
         "duplicates": ["HIDDEN0001", "HIDDEN0002"],
     }
+    board = leaderboard(runs, stored.__getitem__, replicates=replicates)
+    known = fake_images(patients)
+    looked = details(
+        runs,
+        stored.__getitem__,
+        board,
+        dict.fromkeys(datasets, known),
+        replicates=replicates,
+        confidence=0.95,
+    )
     return ReportContent(
         title="Fake benchmark: admission to intensive care",
-        leaderboard=leaderboard(runs, stored.__getitem__, replicates=replicates),
+        leaderboard=board,
+        ranks=rank_table(board),
+        curves=looked.curves,
+        subgroups=looked.subgroups,
+        saliency=[fake_saliency(folder, task) for task in tasks],
+        digests={"benchmark.yaml": "ab" * 32},
         results=run_metrics(runs, stored.__getitem__),
         runs=runs,
         spec=SPEC,
@@ -138,7 +252,7 @@ def fake_content(
         outcomes=dict.fromkeys(tasks, "admitted to intensive care"),
         flows=dict.fromkeys(tasks, flow),
         audits=dict.fromkeys(tasks, audit),
-        contact_sheet=sheet,
+        contact_sheets=[sheet],
         environment={"python": "3.11.7", "packages": {"torch": "2.11.0", "timm": "1.0.22"}},
         backbones=pd.DataFrame(
             {

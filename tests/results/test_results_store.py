@@ -53,7 +53,7 @@ def test_states_survive_and_only_what_is_not_done_becomes_pending(tmp_path):
     records = [record("a"), record("b"), record("c"), record("d", state="not_feasible", reason="r")]
     store.register(records, [{"n": 1}] * 4)
     store.start("a")
-    store.finish("a", result(), {"python": "3"})
+    store.finish({"a": result()}, {"python": "3"})
     store.start("b")
     store.fail("b", "it broke", {})
     store.start("c")
@@ -73,7 +73,7 @@ def test_runs_no_longer_planned_are_set_aside_and_come_back_done(tmp_path):
     store = ResultsStore(tmp_path)
     store.register([record("a"), record("b")], [{}] * 2)
     store.start("a")
-    store.finish("a", result(), {})
+    store.finish({"a": result()}, {})
     store.register([record("b")], [{}])
     assert store.runs()["run"].tolist() == ["b"]
     store.register([record("b"), record("a", backbone="renamed")], [{}] * 2)
@@ -86,8 +86,7 @@ def test_runs_no_longer_planned_are_set_aside_and_come_back_done(tmp_path):
 def test_damaged_or_missing_predictions_are_found(tmp_path):
     store = ResultsStore(tmp_path)
     store.register([record("a"), record("b"), record("c")], [{}] * 3)
-    for run in "abc":
-        store.finish(run, result(), {})
+    assert store.finish(dict.fromkeys("abc", result()), {}) == {"a", "b", "c"}
     assert store.verify() == []
     store.predictions_path("a").unlink()
     store.predictions_path("b").write_bytes(b"x")

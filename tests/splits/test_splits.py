@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prognobench.errors import UserError
+from prognobench.regimes import FewShotSpec
 from prognobench.splits.cross_validation import full_data_splits, make_folds
 from prognobench.splits.few_shot import few_shot_splits
 from prognobench.splits.split import Split, check_split, read_split, write_split
@@ -19,7 +20,7 @@ def cohort(patients: int, events: int) -> dict[str, int]:
 sizes = st.tuples(st.integers(30, 120), st.integers(10, 15))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(sizes, st.integers(2, 5), st.integers(0, 10**6))
 def test_full_data_folds_partition_patients_and_stratify(size, folds, seed):
     targets = cohort(*size)
@@ -36,7 +37,7 @@ def test_full_data_folds_partition_patients_and_stratify(size, folds, seed):
     assert max(events) - min(events) <= 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(sizes, st.integers(0, 10**6))
 def test_few_shot_draws_are_nested_balanced_and_leave_the_test_fold_alone(size, seed):
     targets = cohort(*size)
@@ -57,6 +58,11 @@ def test_few_shot_draws_are_nested_balanced_and_leave_the_test_fold_alone(size, 
     # Episodes of the same fold are different draws, not the same one again.
     again = {tuple(by_name[f"few_shot-shots4-episode{e}"].patients("train")) for e in (0, 5)}
     assert len(again) == 2
+
+
+def test_the_usual_shots_and_episodes():
+    assert FewShotSpec().shots == (1, 2, 4, 8, 16, 32)
+    assert FewShotSpec().episodes == 20
 
 
 def test_too_many_shots_are_infeasible_never_filled_up():
@@ -104,3 +110,11 @@ def test_a_part_without_one_class_is_refused():
     check_split(split, {"a": 0, "b": 1, "c": 0, "d": 1})
     with pytest.raises(UserError, match="test part of the split s has 0 events among 2"):
         check_split(split, {"a": 0, "b": 1, "c": 0, "d": 0})
+
+
+def test_a_split_is_written_into_its_folder_whatever_the_cohort_is_called(tmp_path):
+    (split, *_) = full_data_splits(cohort(40, 12), 2, 1, 0.2, 0)
+    for name in ("../../evil", "/etc/evil", "a\0b", "x" * 1000):
+        path = write_split(split, tmp_path / "splits", f"{name}/icu")
+        assert path.resolve().parent == (tmp_path / "splits").resolve()
+        assert read_split(path) == split.parts

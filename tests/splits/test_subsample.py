@@ -23,7 +23,7 @@ def rate(split, targets, part):
     return sum(targets[patient] for patient in members) / len(members)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(80, 200), st.integers(20, 40), st.integers(0, 10**6))
 def test_smaller_training_parts_are_nested_and_keep_the_balance(patients, events, seed):
     targets = cohort(patients, events)
@@ -45,7 +45,7 @@ def test_smaller_training_parts_are_nested_and_keep_the_balance(patients, events
     assert len({split.name for split in made}) == len(made)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(200, 300), st.integers(50, 90), st.integers(0, 10**6))
 def test_event_rates_differ_at_a_fixed_number_of_patients_or_events(patients, events, seed):
     targets = cohort(patients, events)
@@ -78,6 +78,23 @@ def test_a_level_that_leaves_too_few_patients_is_infeasible_with_its_reason():
     assert "at least 2 are needed" in smallest.infeasible
     rare = imbalance_splits(base, targets, (0.02,), "patients", 0)
     assert all(split.infeasible and "with the event" in split.infeasible for split in rare)
+
+
+@pytest.mark.parametrize("fixed", ["patients", "events"])
+def test_a_rate_that_cannot_be_does_not_make_the_others_small(fixed):
+    targets = cohort(67, 29)
+    base = full_data_splits(targets, 5, 1, 0.2, 0)
+    rates = (0.5, 0.25, 0.1, 0.05)
+    made = imbalance_splits(base, targets, rates, fixed, 0)
+    cannot = {split.level for split in made if split.infeasible}
+    # A rate can be made on every fold or on none, so that folds never go missing from a cell.
+    assert sum(split.infeasible is not None for split in made) == 5 * len(cannot)
+    assert 0.05 in cannot and {0.5} <= set(rates) - cannot
+    assert all("at least 2 are needed" in split.infeasible for split in made if split.infeasible)
+    possible = tuple(rate for rate in rates if rate not in cannot)
+    alone = imbalance_splits(base, targets, possible, fixed, 0)
+    assert [split.parts for split in made if not split.infeasible] == [s.parts for s in alone]
+    assert not any(split.infeasible for split in alone)
 
 
 def test_each_site_is_tested_once_by_models_that_never_saw_it():

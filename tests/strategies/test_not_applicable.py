@@ -25,6 +25,8 @@ def finished(tmp_path_factory):
         "strategies": ["linear", "vera", {"peft": "FOURIERFT", "n_frequency": 50}],
         "regimes": [{"name": "full_data", "folds": 2}],
         "recipe": {"epochs": 1},
+        "report": {"saliency": False},
+        "audit": {"near_duplicates": False},
     }
     spec, output = folder / "spec.yaml", folder / "out"
     spec.write_text(yaml.safe_dump(data))

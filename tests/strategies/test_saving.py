@@ -207,6 +207,9 @@ def test_a_saved_benchmark_predicts_what_it_predicted(tmp_path, monkeypatch):
         "regimes": [{"name": "full_data", "folds": 2}],
         "recipe": {"epochs": 1},
         "save_models": True,
+        "controls": [],
+        "report": {"saliency": False},
+        "audit": {"near_duplicates": False},
     }
     path = tmp_path / "spec.yaml"
     path.write_text(yaml.safe_dump(data))

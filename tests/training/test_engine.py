@@ -76,7 +76,7 @@ def test_the_loss_falls_and_the_problem_is_learned(name, job, backbone):
     test = job.rows["test"]
     events = result.logits[test][job.targets[test] == 1]
     others = result.logits[test][job.targets[test] == 0]
-    assert (events[:, None] > others).mean() > 0.9
+    assert (events[:, None] > others).mean() > 0.85
 
 
 @pytest.mark.parametrize("name", GRADIENT)

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from prognobench.training.logistic import solve_logistic
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 1000),
     rows=st.integers(4, 40),

@@ -19,10 +19,12 @@ from prognobench.training.losses import (
     class_weights,
     expected_loss,
     log_odds,
+    part_weight,
     training_loss,
     weighted_loss,
 )
 from prognobench.training.probe import solve_probe
+from prognobench.training.recipe import Recipe
 
 LOGITS = torch.tensor([0.3, -1.0, 2.0, 0.5, -40.0, 40.0], dtype=torch.float64)
 TARGETS = torch.tensor([0, 0, 0, 1, 1, 0], dtype=torch.float64)
@@ -93,3 +95,16 @@ def test_the_prior_shift_undoes_what_is_done_about_imbalance(imbalance):
     np.testing.assert_allclose(1 / (1 + np.exp(-corrected)), job.prevalence, atol=1e-4)
     shown = job.prevalence if imbalance == "none" else 0.5
     np.testing.assert_allclose(probe.logits, log_odds(shown), atol=1e-3)
+
+
+@pytest.mark.parametrize("imbalance", ["class_weights", "none", "logit_adjustment"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "focal"])
+def test_a_batch_s_loss_is_the_weighted_mean_of_its_parts(imbalance, loss):
+    recipe = Recipe(imbalance=imbalance, loss=loss)
+    targets = np.array([0, 0, 0, 1, 0, 1, 0, 0])
+    logits, own = torch.linspace(-1, 2, 8), torch.tensor(targets, dtype=torch.float32)
+    mean, weight = training_loss(recipe, targets), part_weight(recipe, targets)
+    parts = [slice(0, 3), slice(3, 8)]
+    shares = [weight(own[part]) / weight(own) * mean(logits[part], own[part]) for part in parts]
+    assert sum(shares).item() == pytest.approx(mean(logits, own).item(), rel=1e-5)
+    assert part_weight(recipe, targets, "time_to_event") is None

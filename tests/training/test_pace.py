@@ -42,6 +42,18 @@ def test_one_run_stays_where_several_are_slower():
     assert pace.manner.runs == 1
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_one_run_alone_takes_the_faster_attention(fused):
+    def seconds(manner):
+        return 0.05 * manner.runs * (0.8 if manner.fused_attention == fused else 1.2)
+
+    pace = Pace({}, CPU)
+    tried = settle(pace, lambda manner: seconds(manner) * (1.5 if manner.runs > 1 else 1), left=6)
+    assert tried == [Manner(1, False), Manner(4, False), Manner(1, True)]
+    assert pace.manner == Manner(1, fused_attention=fused)
+    assert settle(Pace({}, CPU), seconds) == [Manner(1, fused_attention=fused)]  # for good
+
+
 def test_on_a_cpu_a_long_step_is_taken_alone_with_the_faster_attention():
     pace = Pace({}, CPU)
     tried = settle(pace, lambda manner: LONG_STEP * (2 if manner.fused_attention else 3))

@@ -12,8 +12,9 @@ from torch import nn
 
 from prognobench.backbones.backbone import load_backbone
 from prognobench.backbones.catalog import get_entry
+from prognobench.backbones.counting import count_cost
 from prognobench.strategies.strategy import get_strategy
-from prognobench.training import passes
+from prognobench.training import engine, passes
 from prognobench.training.course import NonFiniteLossError
 from prognobench.training.dropout import MaskedDropout
 from prognobench.training.engine import train_by_gradient, train_together
@@ -71,6 +72,22 @@ def test_runs_trained_together_are_as_alone(name, backbone):
         np.testing.assert_allclose(head.squeeze(1), other.logits[used], atol=1e-3)
     spread = np.ptp([np.nan_to_num(own.logits) for own in alone.values()], axis=0)
     assert spread.max() > 1e-2  # they do differ from each other
+
+
+@pytest.mark.parametrize("slots", [2, 4, 5])
+def test_neither_order_nor_slots_change_a_run(slots, backbone):
+    strategy, runs = runs_of(backbone, "bitfit")
+    recipe = changed(RECIPE, epochs=2)
+    alone = {
+        job.run: train_by_gradient(job, backbone, strategy, options, recipe)
+        for job, options in runs
+    }
+    for order in (runs, runs[::-1]):
+        pace = Steady(slots, fused_attention=False)
+        found = dict(train_together(order, backbone, strategy, recipe, pace=pace))
+        assert list(alone) != list(found) or order is runs
+        for run, own in alone.items():
+            np.testing.assert_allclose(probabilities(found[run]), probabilities(own), atol=1e-3)
 
 
 def test_a_number_of_runs_that_pays_is_found_and_results_stay(backbone, tmp_path, monkeypatch):
@@ -194,3 +211,32 @@ def test_a_stack_shares_what_is_equal_and_stacks_what_is_not():
     torch.testing.assert_close(stack.logits(inputs[1:], [1, 2]).detach(), torch.stack(expected[1:]))
     models[2][1].bias.data += 5  # as an optimiser of one model's parameters does
     torch.testing.assert_close(stack.logits(inputs)[2].detach(), expected[2] + 5)
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_a_step_in_parts_is_the_step_as_a_whole(slots, backbone, monkeypatch):
+    strategy, runs = runs_of(backbone, "lora")  # it drops out, and masks are cut as images are
+    recipe, original, seen = changed(RECIPE, epochs=2), passes.Passes._train_logits, set()
+
+    def noted(self, given):
+        seen.add(given.shape[1])
+        return original(self, given)
+
+    monkeypatch.setattr(passes.Passes, "_train_logits", noted)
+    pace = Steady(slots, fused_attention=False)
+    whole = dict(train_together(runs[:3], backbone, strategy, recipe, pace=pace))
+    assert max(seen) == recipe.batch_size
+    seen.clear()
+    monkeypatch.setattr(engine, "PART_OPERATIONS", 3 * count_cost(backbone.entry).flops)
+    parts = dict(train_together(runs[:3], backbone, strategy, recipe, pace=pace))
+    assert max(seen) == 3
+    for run, own in whole.items():
+        np.testing.assert_allclose(probabilities(parts[run]), probabilities(own), atol=1e-3)
+        assert parts[run].info["last_train_loss"] == pytest.approx(
+            own.info["last_train_loss"], abs=1e-4
+        )
+
+
+def test_batch_normalisation_sees_all_images_of_a_step():
+    network = load_backbone(get_entry("efficientnet_lite0", 64))
+    assert engine.images_at_once(network, torch.device("cpu")) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, cast
 
 import timm
@@ -119,9 +120,38 @@ def load_backbone(entry: BackboneEntry) -> Backbone:
     """
     network = create_network(entry)
     load_weights(network, entry)
+    _resize(network, entry)
+    return _frozen(network, entry)
+
+
+def backbone_of_state(entry: BackboneEntry, state: Mapping[str, torch.Tensor]) -> Backbone:
+    """Return a backbone with tensors that are already in hand, every one of its network or none.
+
+    Args:
+        entry: The entry; its file of weights is not looked for.
+        state: The network's tensors by their names, at the entry's input size.
+
+    Raises:
+        ValueError: When names or shapes do not match.
+    """
+    network = create_network(entry)
+    _resize(network, entry)
+    wanted = network.state_dict()
+    if wanted.keys() != state.keys() or any(
+        wanted[name].shape != own.shape for name, own in state.items()
+    ):
+        raise ValueError(f"these are not the tensors of {entry.name}")
+    network.load_state_dict(dict(state))
+    return _frozen(network, entry)
+
+
+def _resize(network: nn.Module, entry: BackboneEntry) -> None:
     resize = getattr(network, "set_input_size", None)
     if entry.weights_size is not None and callable(resize):
         resize(img_size=(entry.input_size, entry.input_size))
+
+
+def _frozen(network: nn.Module, entry: BackboneEntry) -> Backbone:
     if entry.kind == "cnn":
         # Convolutions are up to twice as fast with channels last (two CPU cores, AMD EPYC).
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

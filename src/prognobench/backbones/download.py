@@ -8,6 +8,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from prognobench.files import sync_folder, write_text
+
 CHUNK = 1 << 20
 TIMEOUT = 30
 
@@ -48,6 +50,7 @@ def download(url: str, target: Path, credentials: str = "") -> None:
         part.unlink()
         _receive(_request(url, {}, credentials), part, tag)
     part.replace(target)
+    sync_folder(target.parent)
     tag.unlink(missing_ok=True)
 
 
@@ -67,7 +70,7 @@ def _receive(request: urllib.request.Request, part: Path, tag: Path) -> None:
         length = response.headers.get("Content-Length")
         total = there + int(length) if length else None
         if response.headers.get("ETag"):
-            tag.write_text(response.headers["ETag"], encoding="utf-8")
+            write_text(tag, response.headers["ETag"])
         else:
             tag.unlink(missing_ok=True)
         with (

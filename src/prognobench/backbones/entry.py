@@ -16,6 +16,10 @@ Besides, :mod:`prognobench.backbones.separate_qkv` makes ``query``, ``key`` and 
 ``attention_in``, so that an entry need not name them."""
 
 
+PROJECTIONS = ("query", "key", "value")
+"""These roles, in the order of the rows of a fused weight."""
+
+
 @dataclass(frozen=True)
 class PackagedFile:
     """A file that comes with an installed Python package, or with this one.
@@ -166,6 +170,14 @@ class BackboneEntry:
     def image_size(self) -> int:
         """Side in pixels of the images it wants: its input before the crop of its middle."""
         return round(self.input_size / self.centre_crop)
+
+    @property
+    def has_projections(self) -> bool:
+        """Whether it has the roles ``query``, ``key`` and ``value``, or can be given them.
+
+        It can where it has the role ``attention_in``.
+        """
+        return "attention_in" in self.roles or all(role in self.roles for role in PROJECTIONS)
 
     def identity(self) -> dict[str, Any]:
         """Return everything about the backbone that can change a feature, as plain data."""

@@ -20,7 +20,7 @@ from prognobench.backbones.entry import (
 )
 from prognobench.backbones.hub_cache import place_in_hub_cache
 from prognobench.errors import UserError
-from prognobench.files import cache_folder, file_digest, write_json
+from prognobench.files import file_digest, in_cache, lasting_cache_folder, write_json
 
 WEIGHTS_VARIABLE = "PROGNOBENCH_WEIGHTS"
 """Environment variable: a folder that holds ``<backbone>/<file name>``."""
@@ -144,7 +144,7 @@ def fetch_hub_file(name: str, file: HubFile) -> Path:
         address = huggingface_hub.hf_hub_url(
             file.repository, file.filename, revision=about.commit_hash
         )
-        arriving = cache_folder("weights") / "arriving" / about.etag
+        arriving = lasting_cache_folder("weights", "arriving") / about.etag
         token = huggingface_hub.get_token()
         download(address, arriving, f"Bearer {token}" if token else "")
     except GatedRepoError as error:
@@ -224,7 +224,7 @@ def _find(entry: BackboneEntry) -> Path | None:
     folder = os.environ.get(WEIGHTS_VARIABLE)
     if folder and (Path(folder) / entry.name / _filename(entry)).is_file():
         return Path(folder) / entry.name / _filename(entry)
-    kept = cache_folder("weights") / entry.name / _filename(entry)
+    kept = in_cache("weights", entry.name, _filename(entry))
     return kept if kept.is_file() else None
 
 
@@ -246,7 +246,7 @@ def _origin(entry: BackboneEntry) -> str:
 
 
 def _from_address(entry: BackboneEntry, file: UrlFile) -> Path:
-    target = cache_folder("weights") / entry.name / file.filename
+    target = lasting_cache_folder("weights", entry.name) / file.filename
     try:
         download(file.url, target)
     except OSError as error:
@@ -264,11 +264,11 @@ def _digest(path: Path, _size: int, _changed: int) -> str:
 
 def _records(name: str) -> dict[str, str]:
     try:
-        found = json.loads((cache_folder("weights") / name).read_text(encoding="utf-8"))
+        found = json.loads(in_cache("weights", name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
 def _record(name: str, key: str, value: str) -> None:
-    write_json(cache_folder("weights") / name, {**_records(name), key: value})
+    write_json(lasting_cache_folder("weights") / name, {**_records(name), key: value})

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from prognobench.backbones.entry import HubFile
-from prognobench.files import write_text
+from prognobench.files import atomic_path, write_text
 
 
 def place_in_hub_cache(arrived: Path, file: HubFile, commit: str, etag: str) -> Path:
@@ -56,7 +56,6 @@ def _move(file: Path, target: Path) -> None:
         file.replace(target)
     except OSError:
         # Another file system: copied beside the target, then renamed.
-        beside = target.with_name(f".{target.name}.{os.getpid()}")
-        shutil.copyfile(file, beside)
-        beside.replace(target)
+        with atomic_path(target) as beside:
+            shutil.copyfile(file, beside)
         file.unlink()

@@ -14,10 +14,7 @@ import torch
 from torch import nn
 
 from prognobench.backbones.backbone import Backbone
-from prognobench.backbones.entry import BackboneEntry
-
-PROJECTIONS = ("query", "key", "value")
-"""The roles, in the order of the rows of a fused weight."""
+from prognobench.backbones.entry import PROJECTIONS
 
 _SEPARATE_NAMES = dict(zip(PROJECTIONS, ("q_proj", "k_proj", "v_proj"), strict=True))
 """What timm calls the layers where it does not fuse them."""
@@ -41,14 +38,6 @@ class SeparateQKV(nn.Module):
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return query, key and value [..., 3 D] of tokens [..., C], one behind the other."""
         return torch.cat([layer(tokens) for layer in self.children()], dim=-1)
-
-
-def has_projections(entry: BackboneEntry) -> bool:
-    """Say whether a backbone has the roles ``query``, ``key`` and ``value``, or can be given them.
-
-    It can where it has the role ``attention_in``.
-    """
-    return "attention_in" in entry.roles or all(role in entry.roles for role in PROJECTIONS)
 
 
 def separate_qkv(backbone: Backbone) -> None:

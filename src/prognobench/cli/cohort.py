@@ -7,15 +7,22 @@ from typing import Annotated, Any
 
 import typer
 
+from prognobench.cli.completion import complete_source
+from prognobench.cli.examples import epilog
 from prognobench.cli.options import JsonOption
 from prognobench.errors import UserError
 
 app = typer.Typer(help="Build and audit cohorts.", no_args_is_help=True, rich_markup_mode=None)
 
 
-@app.command()
+@app.command(epilog=epilog("cohort build"))
 def build(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A source of `ls cohorts`.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="A source of `ls cohorts`.", autocompletion=complete_source
+        ),
+    ],
     output: Annotated[Path, typer.Option(help="The manifest to write, .csv or .parquet.")],
     root: Annotated[
         Path | None, typer.Option(help="The folder as downloaded.", show_default="none")
@@ -29,17 +36,16 @@ def build(
 
     The manifest keeps every frontal image with the day it was taken and the day of each outcome;
     which of them a benchmark uses (those up to the outcome, by default) is its image policy.
-
-    Example: prognobench cohort build mhh --root ../shared/data/mhh --output mhh.csv
     """
     from omegaconf import OmegaConf
-    from rich.console import Console
 
+    from prognobench.cli.console import results_console
     from prognobench.cli.tables import print_flow
     from prognobench.cohorts.load import load_cohort
-    from prognobench.cohorts.manifest import write_manifest
+    from prognobench.cohorts.manifest import check_manifest_name, write_manifest
     from prognobench.cohorts.task import participant_flow, select_task
 
+    check_manifest_name(output)
     for option in options or ():
         if "=" not in option:
             raise UserError(f"'{option}' is no key=value: write for example table=outcomes.csv")
@@ -47,20 +53,23 @@ def build(
     settings = {"source": source, **given} | ({} if root is None else {"root": root})
     cohort = load_cohort(settings)
     write_manifest(cohort, output)
-    console = Console()
+    console = results_console()
     print_flow(console, participant_flow(cohort), f"{cohort.name}: all images")
-    for endpoint in cohort.endpoints:
+    for endpoint in cohort.all_endpoints:
         try:
             task = select_task(cohort, endpoint)
         except UserError as error:
             console.print(f"{endpoint}: {error}", markup=False, soft_wrap=True)
             continue
-        events = int(task.patients["target"].sum())
-        title = (
-            f"{task.name}: what a benchmark uses by default (policy first), "
-            f"{events} of {len(task.patients)} patients with the event"
-        )
+        title = f"{task.name}: what a benchmark uses by default (policy first), "
+        if task.kind != "ordinal":
+            events = int((task.patients["target"] > 0).sum())
+            title += f"{events} of {len(task.patients)} patients with the event"
+        else:
+            title += f"{len(task.patients)} patients"
         print_flow(console, task.flow(), title)
+        for warning in task.warnings:
+            console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
     console.print(
         f"wrote {output} with {len(cohort.table)} images of "
         f"{cohort.table['patient_id'].nunique()} patients",
@@ -69,49 +78,52 @@ def build(
     )
 
 
-@app.command()
+@app.command(epilog=epilog("cohort audit"))
 def audit(
-    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="The manifest.")],
+    manifests: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="MANIFEST ...", help="One or several: leaks between them are looked for too."
+        ),
+    ],
     endpoint: Annotated[
         str | None, typer.Option(help="The endpoint.", show_default="each of the manifest")
     ] = None,
     policy: Annotated[str, typer.Option(help="first, all_before_outcome or all.")] = "first",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write audit.json, contact sheets and a sheet of the copies there.",
+            show_default="none",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what is in a cohort and what is wrong with it.
+    """Say what is in cohorts and what is wrong with them, in each and between them.
 
-    Example: prognobench cohort audit mhh.csv --endpoint icu --json
+    Images and patients are named by the ids of the manifests. Every image is decoded once, and
+    copies are searched among all of them.
     """
     import json
 
-    from rich.console import Console
-
-    from prognobench.cli.tables import print_flow
-    from prognobench.cohorts.audit import audit as audit_task
+    from prognobench.audit.cohorts import audit_cohorts
+    from prognobench.audit.sheets import write_audit
+    from prognobench.cli.audited import print_audit
+    from prognobench.cli.console import results_console, talk_console
+    from prognobench.cli.progress import progress
     from prognobench.cohorts.manifest import read_manifest
-    from prognobench.cohorts.task import select_task
-    from prognobench.files import file_digest
 
-    cohort = read_manifest(manifest)
-    names = [endpoint] if endpoint else list(cohort.endpoints)
-    audits = {}
-    tasks = [select_task(cohort, name, policy) for name in names]
-    for task in tasks:
-        rows = zip(task.table["image_id"], task.table["path"], strict=True)
-        digests = {image_id: file_digest(cohort.root / path) for image_id, path in rows}
-        audits[task.name] = audit_task(task, digests)
+    cohorts = [read_manifest(path) for path in manifests]
+    with progress("images decoded", talk_console()) as step:
+        found = audit_cohorts(
+            cohorts, endpoint, policy, lambda done, total: step(done, total, "", None)
+        )
+    written = [] if output is None else write_audit(found, cohorts, output)
     if as_json:
-        print(json.dumps(audits, indent=2, default=str))
+        print(json.dumps(found.data, indent=2, default=str))
         return
-    console = Console()
-    for task in tasks:
-        print_flow(console, task.flow(), task.name)
-        for warning in audits[task.name]["warnings"]:
-            console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
-        for group in audits[task.name]["duplicates"]:
-            images, patients = ", ".join(group["images"]), ", ".join(group["patients"])
-            console.print(
-                f"equal {group['compared']}: images {images} of patients {patients}",
-                markup=False,
-                soft_wrap=True,
-            )
+    console = results_console()
+    print_audit(console, found)
+    for path in written:
+        console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)

@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
-from prognobench.cli.options import Device, DeviceOption
+from prognobench.cli.options import Device, DeviceOption, JsonOption, LimitOption
 
 
 def demo(
     output: Annotated[Path, typer.Option(help="The output folder.")] = Path("results/demo"),
+    *,
+    limit: LimitOption = None,
     device: DeviceOption = Device.AUTO,
+    as_json: JsonOption = False,
 ) -> None:
     """Run the demonstration: synthetic radiographs, two backbones, four strategies.
 
@@ -26,4 +29,4 @@ def demo(
 
     with as_file(files("prognobench.demo") / "demo.yaml") as path:
         spec = load_spec(path)
-    run_spec(spec, output, None, device)
+    run_spec(spec, output, limit, device, as_json=as_json, verb="demo")

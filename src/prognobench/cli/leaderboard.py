@@ -9,6 +9,11 @@ import pandas as pd
 from rich.console import Console
 
 from prognobench.cli.tables import print_table
+from prognobench.evaluation.metrics import METRICS
+from prognobench.report.words import listing
+
+SECOND = {"binary": "auroc", "ordinal": "mae", "time_to_event": "integrated_brier"}
+"""The metric beside the headline, by the kind of outcome."""
 
 _BLOCK = ["dataset", "endpoint", "regime", "shots", "level"]
 
@@ -25,6 +30,11 @@ def print_leaderboard(leaderboard: pd.DataFrame, console: Console) -> None:
         return
     for _, own in leaderboard.groupby(_BLOCK, dropna=False, sort=False):
         first = own.iloc[0]
+        headline = str(first["metric"])
+        shown = {headline: "estimate"}
+        second = SECOND[METRICS[headline].kind]
+        if second != headline:
+            shown[second] = second
         drawn = "" if pd.isna(first["shots"]) else f", {first['shots']} patients a class"
         if not pd.isna(first["level"]):
             drawn = f", {100 * first['level']:g} %"
@@ -34,23 +44,33 @@ def print_leaderboard(leaderboard: pd.DataFrame, console: Console) -> None:
                 "": "=" if row["best_group"] else "",
                 "backbone": row["backbone"],
                 "strategy": row["strategy"],
-                **{
-                    metric: _with_interval(row, estimate, low, high)
-                    for metric, estimate, low, high in (
-                        (row["metric"], "estimate", "ci_low", "ci_high"),
-                        ("auroc", "auroc", "auroc_ci_low", "auroc_ci_high"),
-                    )
-                },
+                **{metric: _with_interval(row, column) for metric, column in shown.items()},
                 "note": row["reason"] if isinstance(row["reason"], str) else "",
             }
             for row in own.astype(object).to_dict("records")
         ]
-        print_table(console, rows, title)
+        print_table(console, rows, title, whole=tuple(shown))
+        if told := _unbeaten(own):
+            console.print(told, highlight=False, markup=False, soft_wrap=True)
         console.print()
     console.print("= cannot be told apart from the best of its table")
 
 
-def _with_interval(row: Mapping[Hashable, Any], estimate: str, low: str, high: str) -> str:
-    if pd.isna(row[estimate]):
+def _unbeaten(own: pd.DataFrame) -> str:
+    """Name the candidates of a table that are not shown to beat its best control."""
+    compared = own[own["beats_controls"].notna()]
+    unbeaten = compared[~compared["beats_controls"].astype(bool)]
+    if unbeaten.empty:
         return ""
-    return f"{row[estimate]:.3f} ({row[low]:.3f} to {row[high]:.3f})"
+    control = f"the best control ({unbeaten['control'].iloc[0]})"
+    if len(unbeaten) == len(compared):
+        return f"no candidate is shown to beat {control}"
+    names = listing(unbeaten["backbone"] + " " + unbeaten["strategy"])
+    return f"not shown to beat {control}: {names}"
+
+
+def _with_interval(row: Mapping[Hashable, Any], column: str) -> str:
+    if pd.isna(row[column]):
+        return ""
+    own = "" if column == "estimate" else f"{column}_"
+    return f"{row[column]:.3f} ({row[f'{own}ci_low']:.3f}, {row[f'{own}ci_high']:.3f})"

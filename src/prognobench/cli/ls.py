@@ -12,6 +12,12 @@ import typer
 
 from prognobench.cli.options import JsonOption
 
+WIDE = 170
+"""Columns of a terminal that all there is to say of a backbone takes."""
+
+_BESIDES = ("gflops", "pretraining", "weights", "terms")
+"""What is left out on a narrow terminal."""
+
 
 class Kind(StrEnum):
     """What can be listed."""
@@ -25,10 +31,7 @@ class Kind(StrEnum):
 def ls(
     kind: Annotated[Kind, typer.Argument(help="What to list.")], as_json: JsonOption = False
 ) -> None:
-    """List backbones, strategies, cohort sources or metrics.
-
-    Example: prognobench ls backbones --json
-    """
+    """List backbones, strategies, cohort sources or metrics."""
     listings: dict[Kind, Callable[[], list[dict[str, Any]]]] = {
         Kind.BACKBONES: _backbones,
         Kind.STRATEGIES: _strategies,
@@ -39,15 +42,21 @@ def ls(
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    from rich.console import Console
+    from prognobench.cli.console import results_console
+    from prognobench.cli.tables import print_records, print_table
 
-    from prognobench.cli.tables import print_table
-
-    if kind == Kind.STRATEGIES:
-        print_table(Console(), [{**row, "backbones": None} for row in rows])
+    if kind == Kind.COHORTS:
+        print_records(results_console(), rows)
+    elif kind == Kind.STRATEGIES:
+        print_table(results_console(), [{**row, "backbones": None} for row in rows])
         _print_matrix(rows)
     else:
-        print_table(Console(), rows)
+        console = results_console()
+        narrow = kind == Kind.BACKBONES and console.width < WIDE
+        left_out = dict.fromkeys(_BESIDES) if narrow else {}
+        print_table(console, [{**row, **left_out} for row in rows])
+        if narrow:
+            console.print(f"({', '.join(_BESIDES)}: on a wider terminal, or with --json)")
 
 
 def _backbones() -> list[dict[str, Any]]:
@@ -106,12 +115,11 @@ def _strategies() -> list[dict[str, Any]]:
 
 def _print_matrix(rows: list[dict[str, Any]]) -> None:
     """Print which strategy applies to which kind of backbone, and why not."""
-    from rich.console import Console
-
+    from prognobench.cli.console import results_console
     from prognobench.cli.tables import print_table
     from prognobench.strategies.strategy import KINDS
 
-    console = Console()
+    console = results_console()
     for kind, title in KINDS.items():
         console.print()
         cells = [(row["name"], row["backbones"].get(kind)) for row in rows]
@@ -133,7 +141,7 @@ def _cohorts() -> list[dict[str, Any]]:
             {
                 "name": name,
                 "title": source.provenance.title,
-                "endpoints": ", ".join(source.endpoints),
+                "endpoints": ", ".join((*source.endpoints, *source.others)),
                 "options": ", ".join(source.options.model_fields),
                 "licence": source.provenance.licence,
                 "access": source.provenance.access,

@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-LINE_EVERY = 10.0
-"""Seconds between two lines where there is no terminal."""
+LINES = ((60.0, 10.0), (600.0, 60.0), (float("inf"), 300.0))
+"""Seconds between two lines where there is no terminal: until when, and how many."""
 
 Step = Callable[[int, int, str, float | None], None]
-"""Takes how many are done, of how many, what was last, and the estimated seconds left."""
+"""Takes how many are done, of how many, what was last, and the estimated seconds left; where these
+are None, they follow from the pace so far."""
 
 
 @contextlib.contextmanager
@@ -28,8 +29,9 @@ def progress(title: str, console: Console) -> Iterator[Step]:
     Yields:
         The function to call after each step.
     """
+    began = time.monotonic()
     if not console.is_terminal:
-        yield _lines(title, console)
+        yield _lines(title, console, began)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -43,23 +45,26 @@ def progress(title: str, console: Console) -> Iterator[Step]:
         task = bar.add_task(title, total=None, left="", last="")
 
         def step(done: int, total: int, last: str, left: float | None) -> None:
-            shown = "" if left is None else f"{duration(left)} left"
+            seconds = _left(done, total, left, time.monotonic() - began)
+            shown = "" if seconds is None else f"{duration(seconds)} left"
             bar.update(task, completed=done, total=total, left=shown, last=last)
 
         yield step
 
 
-def _lines(title: str, console: Console) -> Step:
-    began = time.monotonic()
+def _lines(title: str, console: Console, began: float) -> Step:
     shown = began
 
     def step(done: int, total: int, _: str, left: float | None) -> None:
         nonlocal shown
         now = time.monotonic()
-        if done < total and now - shown < LINE_EVERY:
+        every = next(every for until, every in LINES if now - began < until)
+        # What is over at once needs no line.
+        if now - shown < every and (done < total or shown == began):
             return
         shown = now
-        tail = "" if left is None else f", about {duration(left)} left"
+        seconds = _left(done, total, left, now - began)
+        tail = "" if seconds is None or done >= total else f", about {duration(seconds)} left"
         console.print(
             f"{title}: {done} of {total} after {duration(now - began)}{tail}",
             highlight=False,
@@ -67,6 +72,13 @@ def _lines(title: str, console: Console) -> Step:
         )
 
     return step
+
+
+def _left(done: int, total: int, known: float | None, gone: float) -> float | None:
+    """Return the seconds left, by the pace so far where they are not known."""
+    if known is not None or not done:
+        return known
+    return gone / done * (total - done)
 
 
 def duration(seconds: float) -> str:

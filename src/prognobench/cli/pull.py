@@ -6,24 +6,29 @@ from typing import Annotated
 
 import typer
 
+from prognobench.cli.completion import complete_backbone
+
 
 def pull(
-    backbones: Annotated[list[str], typer.Argument(help="Backbones to fetch the weights of.")],
+    backbones: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="BACKBONE ...",
+            help="Backbones to fetch the weights of.",
+            autocompletion=complete_backbone,
+        ),
+    ],
     accept_license: Annotated[
         bool, typer.Option("--accept-license", help="Accept the terms of gated weights, once.")
     ] = False,
 ) -> None:
-    """Fetch the weights of backbones, verify them and record their SHA-256.
-
-    Example: prognobench pull resnet18 dinov2_vits14
-    """
-    from rich.console import Console
-
+    """Fetch the weights of backbones, verify them and record their SHA-256."""
     from prognobench.backbones.catalog import get_entry
     from prognobench.backbones.catalog.any_timm import fetch_description
     from prognobench.backbones.fetch import accept_terms, fetch, fetched_commit, resolved
+    from prognobench.cli.console import results_console
 
-    console = Console()
+    console = results_console()
     for name in dict.fromkeys(backbones):
         fetch_description(name)
     entries = [get_entry(name) for name in dict.fromkeys(backbones)]

@@ -10,13 +10,16 @@ import numpy as np
 import pandas as pd
 
 from prognobench.cohorts.cohort import (
+    LUNG_BOX,
+    LUNG_MASK,
     REQUIRED_COLUMNS,
     STANDARD_COLUMNS,
     Cohort,
     Provenance,
     outcome_day_column,
-    tells_outcome,
 )
+from prognobench.cohorts.lungs import normalised
+from prognobench.cohorts.outcome_kinds import OtherOutcome
 from prognobench.cohorts.paths import relative_path
 from prognobench.cohorts.tables import cell_text, quote_some
 from prognobench.errors import UserError
@@ -32,6 +35,8 @@ def assemble(
     root: Path,
     endpoints: Mapping[str, str],
     provenance: Provenance,
+    *,
+    others: Mapping[str, OtherOutcome] | None = None,
 ) -> Cohort:
     """Make a cohort of the rows that a source read.
 
@@ -47,11 +52,14 @@ def assemble(
         root: The folder that ``path`` is relative to.
         endpoints: The endpoints among the columns, with their positive class in words.
         provenance: Where the rows came from.
+        others: The endpoints among the columns that are not binary.
 
     Raises:
         UserError: When an id or path is missing, an image id is there twice, an endpoint is
-            neither 0 nor 1, or a path leads out of the root.
+            neither 0 nor 1, a score is no level, a path leads out of the root, or a lung box is
+            none.
     """
+    others = dict(others or {})
     where = f"the cohort '{name}'"
     rows = rows.reset_index(drop=True)
     required = [name for name in REQUIRED_COLUMNS if name != "image_id" or name in rows]
@@ -76,8 +84,16 @@ def assemble(
     for endpoint in endpoints:
         data[endpoint] = _codes(rows[endpoint], endpoint, where)
         data[outcome_day_column(endpoint)] = _floats(rows, outcome_day_column(endpoint))
+    for endpoint, outcome in others.items():
+        if outcome.kind == "time_to_event":
+            data[endpoint] = _codes(rows[endpoint], endpoint, where)
+            data[outcome_day_column(endpoint)] = _floats(rows, outcome_day_column(endpoint))
+            continue
+        data[endpoint] = _levels(rows[endpoint], endpoint, outcome.highest, where)
     for column in rows.columns:
-        if column not in data:
+        if column in (LUNG_BOX, LUNG_MASK):
+            data[str(column)] = normalised(rows, str(column), where)
+        elif column not in data:
             numeric = pd.api.types.is_numeric_dtype(rows[column])
             data[str(column)] = _floats(rows, column) if numeric else _text(rows[column])
     table = pd.DataFrame(data)
@@ -98,17 +114,18 @@ def assemble(
         provenance=provenance,
         source_images=len(table),
         source_patients=table["patient_id"].nunique(),
+        others=others,
     )
 
 
 def clinical_columns(cohort: Cohort) -> list[str]:
-    """Return the columns that are neither standard nor an endpoint, its day or its score."""
-    others = [str(column) for column in cohort.table.columns if column not in STANDARD_COLUMNS]
-    return [
-        column
-        for column in others
-        if not any(tells_outcome(column, endpoint) for endpoint in cohort.endpoints)
-    ]
+    """Return the columns that are neither standard nor an endpoint, its day or its score.
+
+    Where the lungs are is no clinical column either.
+    """
+    known = (*STANDARD_COLUMNS, LUNG_BOX, LUNG_MASK)
+    others = [str(column) for column in cohort.table.columns if column not in known]
+    return [column for column in others if not cohort.tells_any_outcome(column)]
 
 
 def _text(cells: pd.Series) -> pd.Series:
@@ -137,5 +154,18 @@ def _codes(cells: pd.Series, endpoint: str, where: str) -> pd.Series:
         raise UserError(
             f"the endpoint '{endpoint}' of {where} has {quote_some(cells[unlike])} where 0, 1 or "
             "nothing was expected: correct these values"
+        )
+    return values.astype("Int64").reset_index(drop=True)
+
+
+def _levels(cells: pd.Series, endpoint: str, highest: int, where: str) -> pd.Series:
+    values = pd.to_numeric(cells, errors="coerce").astype("float64")
+    unlike = (values.isna() & cells.notna()) | (
+        values.notna() & ~values.isin(np.arange(highest + 1))
+    )
+    if unlike.any():
+        raise UserError(
+            f"the score '{endpoint}' of {where} has {quote_some(cells[unlike].astype(str))} where "
+            f"a whole number from 0 to {highest} or nothing was expected: correct these values"
         )
     return values.astype("Int64").reset_index(drop=True)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
+
+from prognobench.cohorts.outcome_kinds import BINARY, OtherOutcome
 
 REQUIRED_COLUMNS = ("image_id", "patient_id", "path")
 """Columns without which a table is no cohort."""
 
 STANDARD_COLUMNS = (*REQUIRED_COLUMNS, "site", "view", "acquired")
 """The first columns of every cohort table; ``acquired`` is in days from the reference time."""
+
+LUNG_BOX, LUNG_MASK = "lung_box", "lung_mask"
+"""Columns that may say where the lungs are, see :mod:`prognobench.cohorts.lungs`."""
 
 
 def outcome_day_column(endpoint: str) -> str:
@@ -86,8 +91,9 @@ class Cohort:
     Attributes:
         name: Name of the cohort in results (the column ``dataset``).
         table: Columns ``image_id, patient_id, path, site, view, acquired``, then the endpoints
-            (0, 1 or missing) with their ``<endpoint>_day``, then clinical columns. Ids are
-            text; ``path`` is relative to ``root``; rows are sorted by ``image_id``.
+            (0, 1 or missing) with their ``<endpoint>_day``, then clinical columns, and where the
+            lungs are (``lung_box``, ``lung_mask``) if the source says it. Ids are text; ``path``
+            is relative to ``root``; rows are sorted by ``image_id``.
         root: The folder that ``path`` is relative to.
         endpoints: The binary endpoints the table holds, each with its positive class in words
             (what 1 means), such as ``{"icu": "admitted to intensive care"}``.
@@ -95,6 +101,7 @@ class Cohort:
         drops: What each rule took out so far, in order.
         source_images: Number of images the source listed before any rule.
         source_patients: Number of patients the source listed before any rule.
+        others: The endpoints that are not binary, likewise columns of the table.
     """
 
     name: str
@@ -105,6 +112,25 @@ class Cohort:
     drops: tuple[Drop, ...] = ()
     source_images: int = 0
     source_patients: int = 0
+    others: Mapping[str, OtherOutcome] = field(default_factory=dict)
+
+    @property
+    def all_endpoints(self) -> tuple[str, ...]:
+        """The names of all endpoints, the binary ones first."""
+        return (*self.endpoints, *self.others)
+
+    def outcome(self, endpoint: str) -> OtherOutcome:
+        """Return of what kind one of the endpoints is."""
+        return self.others.get(endpoint, BINARY)
+
+    def tells_any_outcome(self, column: str) -> bool:
+        """Say whether a column is an endpoint, or tells one, and so no predictor.
+
+        Of an endpoint that is not binary every column tells that begins with its name and ``_``.
+        """
+        return any(tells_outcome(column, name) for name in self.endpoints) or any(
+            column == name or column.startswith(f"{name}_") for name in self.others
+        )
 
     def without(self, image_ids: set[str], rule: str, reason: str) -> Cohort:
         """Return the cohort without some images, the drop recorded (also when it is empty).

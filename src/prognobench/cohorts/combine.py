@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from prognobench.cohorts.cohort import Cohort, Drop, Provenance, tells_outcome
+from prognobench.cohorts import lungs
+from prognobench.cohorts.cohort import LUNG_MASK, Cohort, Drop, Provenance
 from prognobench.errors import UserError
 
 MEMBER_COLUMN = "dataset"
@@ -38,7 +40,12 @@ def combine(name: str, members: Sequence[Cohort]) -> Cohort:
         for endpoint, words in members[0].endpoints.items()
         if all(endpoint in member.endpoints for member in members)
     }
-    if not endpoints:
+    scores = {
+        endpoint: outcome
+        for endpoint, outcome in members[0].others.items()
+        if all(member.others.get(endpoint) == outcome for member in members)
+    }
+    if not endpoints and not scores:
         raise UserError(
             f"the cohorts {', '.join(names)} have no endpoint in common: combine others"
         )
@@ -50,26 +57,30 @@ def combine(name: str, members: Sequence[Cohort]) -> Cohort:
         for column in ("image_id", "patient_id", "site"):
             own[column] = member.name + "/" + own[column].astype(str)
         own["path"] = [(below / path).as_posix() for path in own["path"]]
+        if LUNG_MASK in own:
+            own[LUNG_MASK] = own[LUNG_MASK].map(partial(lungs.below, below), na_action="ignore")
         own[MEMBER_COLUMN] = member.name
         tables.append(own)
         drops += [_renamed(drop, member.name) for drop in member.drops]
     table = pd.concat(tables, ignore_index=True).sort_values("image_id", ignore_index=True)
-    others = [
-        column
-        for column in table.columns
-        if any(tells_outcome(str(column), e) for m in members for e in m.endpoints)
-        and not any(tells_outcome(str(column), e) for e in endpoints)
-    ]
-    return Cohort(
+    whole = Cohort(
         name=name,
-        table=table.drop(columns=others),
+        table=table,
         root=root,
         endpoints=endpoints,
         provenance=_provenance(members),
         drops=tuple(drops),
         source_images=sum(member.source_images for member in members),
         source_patients=sum(member.source_patients for member in members),
+        others=scores,
     )
+    told = [
+        column
+        for column in table.columns
+        if any(member.tells_any_outcome(str(column)) for member in members)
+        and not whole.tells_any_outcome(str(column))
+    ]
+    return replace(whole, table=table.drop(columns=told))
 
 
 def _renamed(drop: Drop, name: str) -> Drop:

@@ -118,5 +118,7 @@ def check_options(
         elif first["type"] == "missing":
             sentence = f"is missing: add '{key}'"
         else:
-            sentence = f"is wrong: {first['msg'][:1].lower()}{first['msg'][1:]}"
+            sentence = f"is wrong: {first['msg'][:1].lower()}{first['msg'][1:]}".replace(
+                "valid tuple", "list"
+            )
         raise UserError(f"the option '{key}' of the cohort source '{source}' {sentence}") from error

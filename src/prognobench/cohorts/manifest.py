@@ -19,7 +19,15 @@ import pandas as pd
 from prognobench.cohorts.assemble import assemble
 from prognobench.cohorts.checks import clean, missing_files
 from prognobench.cohorts.coding import USUAL_ENDPOINTS, code_endpoint
-from prognobench.cohorts.cohort import Cohort, Drop, Provenance, outcome_day_column
+from prognobench.cohorts.cohort import (
+    LUNG_BOX,
+    LUNG_MASK,
+    Cohort,
+    Drop,
+    Provenance,
+    outcome_day_column,
+)
+from prognobench.cohorts.outcome_kinds import OtherOutcome
 from prognobench.cohorts.tables import (
     cell_text,
     find_column,
@@ -31,13 +39,24 @@ from prognobench.cohorts.tables import (
 from prognobench.errors import UserError
 from prognobench.files import atomic_path, write_json, write_text
 
-_TEXT_COLUMNS = ("image_id", "patient_id", "path", "site", "view")
+_TEXT_COLUMNS = ("image_id", "patient_id", "path", "site", "view", LUNG_BOX, LUNG_MASK)
 _DAY = outcome_day_column("")
 
 
 def provenance_path(manifest: Path) -> Path:
     """Return the path of the file beside a manifest that says where it came from."""
     return manifest.with_name(f"{manifest.stem}.provenance.json")
+
+
+def check_manifest_name(path: Path) -> None:
+    """Raise a :class:`UserError` when a path cannot be that of a manifest.
+
+    For those who read a cohort first, which may take long.
+    """
+    if path.suffix.lower() not in {".csv", ".parquet"}:
+        raise UserError(
+            f"the manifest {path} cannot be written: its name must end .csv or .parquet"
+        )
 
 
 def write_manifest(cohort: Cohort, path: Path) -> None:
@@ -50,12 +69,8 @@ def write_manifest(cohort: Cohort, path: Path) -> None:
     Raises:
         UserError: When the path has another suffix.
     """
-    suffix = path.suffix.lower()
-    if suffix not in {".csv", ".parquet"}:
-        raise UserError(
-            f"the manifest {path} cannot be written: its name must end .csv or .parquet"
-        )
-    if suffix == ".csv":
+    check_manifest_name(path)
+    if path.suffix.lower() == ".csv":
         write_text(path, _as_csv(cohort.table))
     else:
         with atomic_path(path) as temporary:
@@ -70,6 +85,7 @@ def write_manifest(cohort: Cohort, path: Path) -> None:
             "name": cohort.name,
             "root": _portable(cohort.root, path.parent),
             "endpoints": list(cohort.endpoints.items()),
+            "others": {name: asdict(outcome) for name, outcome in cohort.others.items()},
             "provenance": asdict(cohort.provenance),
             "drops": [asdict(drop) for drop in cohort.drops],
             "source_images": cohort.source_images,
@@ -101,6 +117,7 @@ def read_manifest(path: Path, root: Path | None = None) -> Cohort:
     try:
         about = json.loads(beside.read_text(encoding="utf-8"))
         endpoints: dict[str, str] = dict(about["endpoints"])
+        others = {name: OtherOutcome(**own) for name, own in about.get("others", {}).items()}
         provenance = Provenance(**about["provenance"])
         drops = tuple(
             Drop(**{**drop, "image_ids": tuple(drop["image_ids"])}) for drop in about["drops"]
@@ -113,9 +130,12 @@ def read_manifest(path: Path, root: Path | None = None) -> Cohort:
             f"{beside} is no provenance of a manifest: write the manifest anew, or delete this "
             "file to read the table alone"
         ) from error
-    require_columns(table, ["patient_id", "path", *endpoints], path)
-    rows = _rows(table, path, list(endpoints), kinds)
-    cohort = assemble(name, rows, root or _plain(written_root), endpoints, provenance)
+    require_columns(table, ["patient_id", "path", *endpoints, *others], path)
+    timed = [own for own, outcome in others.items() if outcome.kind == "time_to_event"]
+    rows = _rows(table, path, [*endpoints, *timed], kinds)
+    cohort = assemble(
+        name, rows, root or _plain(written_root), endpoints, provenance, others=others
+    )
     cohort = replace(
         cohort, drops=drops, source_images=source_images, source_patients=source_patients
     )

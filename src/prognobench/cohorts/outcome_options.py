@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -43,27 +44,32 @@ class OutcomeOptions(SourceOptions):
         """Return the name that a column has in the table."""
         return self.columns.get(name, name)
 
-    def endpoint_names(self, table: pd.DataFrame) -> list[str]:
-        """Return the endpoints: the usual ones that the table has, and those listed.
+    def endpoint_names(self, table: pd.DataFrame, besides: Collection[str] = ()) -> list[str]:
+        """Return the binary endpoints: the usual ones that the table has, and those listed.
+
+        Args:
+            table: The table.
+            besides: Endpoints that are not binary.
 
         Raises:
-            UserError: When there is none, or values are named for another one.
+            UserError: When there is none of either, or values are named for another one.
         """
         listed = {fold(name) for name in self.endpoints}
         usual = [
             name
             for name in USUAL_ENDPOINTS
-            if name not in listed and (name in self.columns or find_column(table, name))
+            if name not in (*listed, *besides)
+            and (name in self.columns or find_column(table, name))
         ]
         names = list(dict.fromkeys([*usual, *self.endpoints]))
-        if not names:
+        if not names and not besides:
             raise UserError(
                 f"{self.table} has no endpoint: a column {', '.join(USUAL_ENDPOINTS)} was "
                 "expected, map one under 'columns' or list one under 'endpoints'"
             )
         for key, mapping in (("positive", self.positive), ("negative", self.negative)):
             for name in mapping:
-                if name not in names:
+                if name not in {*names, *besides}:
                     raise UserError(f"'{key}' names no endpoint '{name}': {nearest(name, names)}")
         return names
 

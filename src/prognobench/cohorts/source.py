@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from prognobench.cohorts import sources
 from prognobench.cohorts.cohort import Cohort, Provenance
+from prognobench.cohorts.outcome_kinds import OtherOutcome
 from prognobench.errors import UserError, nearest
 
 ENTRY_POINT_GROUP = "prognobench.cohorts"
@@ -49,6 +50,7 @@ class Source:
         endpoints: The endpoints it gives, each with its positive class in words.
         options: The model of its options.
         read: Reads a cohort; raises :class:`UserError` naming each missing file or column.
+        others: The endpoints it gives that are not binary.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Source:
     endpoints: Mapping[str, str]
     options: type[SourceOptions]
     read: Callable[[Any], Cohort]
+    others: Mapping[str, OtherOutcome] = field(default_factory=dict)
 
 
 def source_names() -> list[str]:

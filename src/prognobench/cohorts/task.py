@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
+import numpy as np
 import pandas as pd
 
 from prognobench.cohorts.assemble import UNKNOWN_SITE, clinical_columns
@@ -18,20 +20,26 @@ from prognobench.cohorts.checks import (
 )
 from prognobench.cohorts.cohort import STANDARD_COLUMNS, Cohort, outcome_day_column
 from prognobench.cohorts.combine import MEMBER_COLUMN
+from prognobench.cohorts.outcome_kinds import BINARY, Kind, OtherOutcome, strata
 from prognobench.errors import UserError, nearest
 from prognobench.files import identity
 
 Policy = Literal["first", "all_before_outcome", "all"]
 """Which images of a patient are used.
 
-``first``: the earliest one that is not after the outcome; ``all_before_outcome``: each that is
-not after the outcome; ``all``: each, those of the outcome itself included.
+``first``: of those not after the outcome the one closest to day 0, which is the admission where the
+cohort knows it; ``all_before_outcome``: each that is not after the outcome; ``all``: each, those of
+after the outcome included.
 """
 
 POLICIES: tuple[str, ...] = get_args(Policy)
 
 LEAST_PATIENTS = 2
 """Patients that each class must have: with one, it cannot be trained and tested on."""
+
+
+LEAST_DAYS = 0.5
+"""What an event on the day of the image counts as: it came after the image all the same."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,7 @@ class Task:
         policy: Which images of a patient were taken.
         positive: The positive class in words.
         warnings: What could not be checked, in sentences.
+        outcome: Of what kind the endpoint is.
     """
 
     cohort: Cohort
@@ -70,6 +79,12 @@ class Task:
     policy: str
     positive: str
     warnings: tuple[str, ...] = ()
+    outcome: OtherOutcome = BINARY
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of the endpoint."""
+        return self.outcome.kind
 
     @property
     def name(self) -> str:
@@ -78,13 +93,20 @@ class Task:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """One row an image: the standard columns, ``target`` (0 or 1), the clinical columns.
+        """One row an image: the standard columns, ``target``, the clinical columns.
 
-        Endpoints and their days are not in it: they are no predictors.
+        The target is 0 or 1, or the score, or the days from the patient's first image to the
+        event, negative where they are those to the end of a follow-up without it; a day that is
+        none counts as half of one. Endpoints and their days are not in it: they are no predictors.
         """
         table = self.cohort.table[list(STANDARD_COLUMNS)].copy()
-        labels = patient_labels(self.cohort.table, self.endpoint)
-        table["target"] = table["patient_id"].map(labels).astype("int64")
+        if self.kind == "time_to_event":
+            table["target"] = table["patient_id"].map(
+                _signed_times(self.cohort.table, self.endpoint)
+            )
+        else:
+            labels = patient_labels(self.cohort.table, self.endpoint)
+            table["target"] = table["patient_id"].map(labels).astype("int64")
         for column in clinical_columns(self.cohort):
             table[column] = self.cohort.table[column]
         return table
@@ -121,7 +143,10 @@ class Task:
 
     def flow(self) -> tuple[FlowStep, ...]:
         """Return the participant flow: what the source listed, each drop, what is left."""
-        return participant_flow(self.cohort, int(self.patients["target"].sum()))
+        events = None
+        if self.kind != "ordinal":
+            events = int((self.patients["target"] > 0).sum())
+        return participant_flow(self.cohort, events)
 
     def identity(self, digests: Mapping[str, str]) -> str:
         """Return the hash of everything in the task that can change a result.
@@ -134,9 +159,11 @@ class Task:
         """
         columns = ("image_id", "patient_id", "target", "site")
         rows = sorted(zip(*(self.table[column].tolist() for column in columns), strict=True))
-        return identity(
-            {"endpoint": self.endpoint, "images": [[*row, digests[row[0]]] for row in rows]}
-        )
+        images = [[*row, digests[row[0]]] for row in rows]
+        content: dict[str, Any] = {"endpoint": self.endpoint, "images": images}
+        if self.kind != "binary":
+            content["outcome"] = asdict(self.outcome)
+        return identity(content)
 
 
 def participant_flow(cohort: Cohort, events: int | None = None) -> tuple[FlowStep, ...]:
@@ -159,7 +186,14 @@ def select_task(cohort: Cohort, endpoint: str, policy: str = "first") -> Task:
 
     Left out are, in this order: patients without a label, patients with contradictory labels,
     images taken after the day of the outcome (one of that day itself stays), images of patients
-    with the event of which that cannot be told, and all but a patient's first image.
+    with the event of which that cannot be told, and all but a patient's image closest to admission.
+
+    An ordinal score is that of the image, and comes with no day: images without one are left out,
+    and all but a patient's first image, or under the other policies patients whose images have
+    different scores.
+
+    Of times to an event, images are left out whose patient's follow-up ended before, or is not
+    known to have ended when.
 
     Args:
         cohort: The cohort.
@@ -169,13 +203,16 @@ def select_task(cohort: Cohort, endpoint: str, policy: str = "first") -> Task:
     Raises:
         UserError: When the endpoint or policy is unknown, or a class has too few patients.
     """
-    if endpoint not in cohort.endpoints:
+    if endpoint not in cohort.all_endpoints:
         raise UserError(
             f"the cohort '{cohort.name}' has no endpoint '{endpoint}': "
-            f"{nearest(endpoint, cohort.endpoints)}"
+            f"{nearest(endpoint, cohort.all_endpoints)}"
         )
     if policy not in POLICIES:
         raise UserError(f"unknown image policy '{policy}': {nearest(policy, POLICIES)}")
+    if endpoint in cohort.others:
+        select = _select_score if cohort.others[endpoint].kind == "ordinal" else _select_time
+        return select(cohort, endpoint, policy)
     positive = cohort.endpoints[endpoint]
     cohort = _labelled_by_patient(_drop_unlabelled(cohort, endpoint), endpoint)
     warnings: list[str] = []
@@ -186,6 +223,73 @@ def select_task(cohort: Cohort, endpoint: str, policy: str = "first") -> Task:
         warnings += more
     _require_both_classes(cohort, endpoint)
     return Task(cohort, endpoint, policy, positive, tuple(warnings))
+
+
+def _select_score(cohort: Cohort, endpoint: str, policy: str) -> Task:
+    outcome, table = cohort.others[endpoint], cohort.table
+    cohort = cohort.without(
+        set(table.loc[table[endpoint].isna(), "image_id"]),
+        "missing_label",
+        f"the image has no score '{endpoint}'",
+    )
+    warnings: list[str] = []
+    if policy == "first":
+        cohort, warnings = _keep_first(cohort)
+    cohort = cohort.without(
+        _images_of(cohort.table, contradictory_patients(cohort.table, endpoint)),
+        "contradictory_labels",
+        f"the patient's images have different scores '{endpoint}'",
+    )
+    scores = patient_labels(cohort.table, endpoint)
+    bands = Counter[int]()
+    different = len(set(scores))
+    if different > 1:
+        known = dict(zip(map(str, scores.index), scores.tolist(), strict=True))
+        bands.update(strata(outcome.kind, known).values())
+    if not bands or min(bands.values()) < LEAST_PATIENTS:
+        raise UserError(
+            f"the score '{endpoint}' of the cohort '{cohort.name}' leaves {len(scores)} patients "
+            f"with {different} different scores, of which nothing can be learnt: choose "
+            "another endpoint or image policy, or add patients"
+        )
+    return Task(cohort, endpoint, policy, outcome.words, tuple(warnings), outcome)
+
+
+def _select_time(cohort: Cohort, endpoint: str, policy: str) -> Task:
+    outcome = cohort.others[endpoint]
+    cohort = _labelled_by_patient(_drop_unlabelled(cohort, endpoint), endpoint)
+    ended = outcome_days(cohort.table, endpoint)
+    taken = cohort.table["acquired"].astype("float64")
+    warnings: list[str] = []
+    if taken.isna().all():
+        taken = taken.fillna(0.0)
+        warnings.append(
+            f"the cohort '{cohort.name}' does not say when images were taken, so that days to "
+            f"'{endpoint}' are taken for days from the image"
+        )
+    unknown, after = ~np.isfinite(ended - taken), taken > ended
+    cohort = cohort.without(
+        set(cohort.table.loc[unknown, "image_id"]),
+        "unknown_timing",
+        f"how long the patient was followed up after the image for '{endpoint}' is not known",
+    ).without(
+        set(cohort.table.loc[after, "image_id"]),
+        "after_outcome",
+        f"the image was taken after the day of '{endpoint}' or of the end of the follow-up",
+    )
+    if policy == "first":
+        cohort, more = _keep_first(cohort)
+        warnings += more
+    _require_seen_and_unseen(cohort, endpoint)
+    return Task(cohort, endpoint, policy, outcome.words, tuple(warnings), outcome)
+
+
+def _signed_times(table: pd.DataFrame, endpoint: str) -> pd.Series:
+    """Return each patient's time from the first image, negative where no event was seen."""
+    first = table["acquired"].astype("float64").fillna(0.0).groupby(table["patient_id"]).min()
+    ended = outcome_days(table, endpoint).groupby(table["patient_id"]).min()
+    days = (ended - first).clip(lower=LEAST_DAYS)
+    return days.where(patient_labels(table, endpoint) == 1, -days)
 
 
 def _images_of(table: pd.DataFrame, patients: set[str]) -> set[str]:
@@ -242,7 +346,9 @@ def _drop_by_time(cohort: Cohort, endpoint: str) -> tuple[Cohort, list[str]]:
 
 
 def _keep_first(cohort: Cohort) -> tuple[Cohort, list[str]]:
-    ordered = cohort.table.sort_values(["acquired", "image_id"], na_position="last")
+    # An image of long before the admission shows another illness; of two as far, the earlier.
+    near = cohort.table.assign(distance=cohort.table["acquired"].abs())
+    ordered = near.sort_values(["distance", "acquired", "image_id"], na_position="last")
     later = ordered.loc[ordered["patient_id"].duplicated(), "image_id"]
     several = cohort.table["patient_id"].duplicated(keep=False)
     dateless = cohort.table.loc[several & cohort.table["acquired"].isna(), "patient_id"].nunique()
@@ -250,11 +356,30 @@ def _keep_first(cohort: Cohort) -> tuple[Cohort, list[str]]:
     if dateless:
         warnings.append(
             f"{dateless} patients of the cohort '{cohort.name}' have several images of which not "
-            "all have a date, so that their first image is the first dated one, or the first by "
-            "image_id"
+            "all have a date, so that a dated one is taken, or without any the first by image_id"
         )
-    cohort = cohort.without(set(later), "not_first", "the patient has an earlier image")
+    cohort = cohort.without(set(later), "not_first", "the patient has an image closer to admission")
     return cohort, warnings
+
+
+def _require_seen_and_unseen(cohort: Cohort, endpoint: str) -> None:
+    seen = patient_labels(cohort.table, endpoint) == 1
+    counts = int(seen.sum()), int((~seen).sum())
+    if min(counts) >= LEAST_PATIENTS:
+        return
+    drops = {drop.rule: drop.images for drop in cohort.drops if drop.images}
+    left_out = ""
+    if "after_outcome" in drops:
+        left_out = (
+            f" ({drops['after_outcome']} images were taken after the day that is given for the "
+            "event or the end of the follow-up)"
+        )
+    raise UserError(
+        f"the endpoint '{endpoint}' of the cohort '{cohort.name}' leaves {counts[0]} patients "
+        f"whose event was seen and {counts[1]} whose was not{left_out}, and at least "
+        f"{LEAST_PATIENTS} of each are needed: choose another endpoint or image policy, correct "
+        "the days, or add patients"
+    )
 
 
 def _require_both_classes(cohort: Cohort, endpoint: str) -> None:

@@ -7,16 +7,16 @@ The point estimate and the bootstrap take the same way: everything has a first d
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
+from prognobench.evaluation.kinds import Patients, sample_of
 from prognobench.evaluation.metric import Metric
 from prognobench.evaluation.metrics import METRICS
-from prognobench.evaluation.patients import Array, PatientPredictions
-from prognobench.evaluation.sample import Sample
+from prognobench.evaluation.patients import Array
 
 Key: TypeAlias = tuple[Any, ...]
 """Names a split with its seed, or what belongs together; made of plain values."""
@@ -33,7 +33,7 @@ class Unit:
         valued: Per metric, its values of shape [1 + B].
         constant: The metrics for which the prediction does not differ between patients.
         undefined: Per metric without a value on the data as they are, the reason.
-        size: How many test patients there are, and how many of them had the event.
+        size: How many test patients there are, and how many of them had the event (0 of a score).
     """
 
     key: Key
@@ -44,11 +44,25 @@ class Unit:
     undefined: Mapping[str, str]
     size: tuple[int, int]
 
+    def only(self, metric: str, *, summed: bool) -> Unit:
+        """Return what comparisons by one metric need, which is little.
+
+        Args:
+            metric: The metric.
+            summed: Whether statistics may have to be added up over folds.
+        """
+        added = summed and METRICS[metric].across_folds == "sum"
+        return replace(
+            self,
+            statistics={metric: self.statistics[metric]} if added else {},
+            valued={metric: self.valued[metric]},
+        )
+
 
 def make_unit(
     key: Key,
     group: Key,
-    patients: PatientPredictions,
+    patients: Patients,
     *,
     thresholds: Mapping[str, float | None],
     weights: Array,
@@ -64,7 +78,7 @@ def make_unit(
         weights: Weights of its patients, of shape [1 + B, n].
         metrics: Names of the metrics.
     """
-    sample = Sample.of(patients, thresholds, weights)
+    sample = sample_of(patients, thresholds, weights)
     names = list(metrics)
     statistics = {name: METRICS[name].statistics(sample) for name in names}
     reasons = {name: METRICS[name].undefined_reason(sample) for name in names}
@@ -74,7 +88,7 @@ def make_unit(
         statistics=statistics,
         valued={name: METRICS[name].value(statistics[name]) for name in names},
         constant=frozenset(n for n in names if METRICS[n].constant_prediction(sample)),
-        size=(len(patients.target), patients.positives),
+        size=(len(patients.target), patients.positives or 0),
         undefined={name: reason for name, reason in reasons.items() if reason is not None},
     )
 
@@ -157,6 +171,8 @@ def chance_level(units: Iterable[Unit], metric: Metric) -> float | None:
         The level at these folds' numbers of patients and events, since few events raise that of
         the average precision; None where the metric has none or no fold has both outcomes.
     """
+    if metric.chance is not None and metric.kind != "binary":
+        return metric.chance(0, 0)
     sizes = [unit.size for unit in units if 0 < unit.size[1] < unit.size[0]]
     if metric.chance is None or not sizes:
         return None

@@ -8,13 +8,15 @@ Machine Learning for Brain Disorders, chapter 20; Christodoulou et al. 2024, MIC
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from prognobench.cohorts.outcome_kinds import Kind
 from prognobench.evaluation import bootstrap
 from prognobench.evaluation.candidates import (
     Key,
@@ -33,10 +35,15 @@ from prognobench.evaluation.comparison import (
     holm,
 )
 from prognobench.evaluation.controls import against_controls, is_control
+from prognobench.evaluation.finished import Map
+from prognobench.evaluation.kinds import Patients, effective_size
 from prognobench.evaluation.metric import Metric
-from prognobench.evaluation.metrics import METRICS
+from prognobench.evaluation.metrics import METRICS, SPREAD
 from prognobench.evaluation.paired import Candidate, paired_difference
 from prognobench.evaluation.patients import Array, PatientPredictions
+
+MOST_TAKEN = 64
+"""Sets of test patients, usually folds, whose draws are kept at hand."""
 
 DONE = "done"
 PARTIAL = "partial"
@@ -56,20 +63,48 @@ class Task:
         trained: Per such run, how many patients trained or validated it.
         index: All test patients of the task, sorted.
         weights: Multiplicities of shape [1 + B, patients], the first row all ones.
+        kind: The kind of the outcome.
     """
 
     dataset: str
     endpoint: str
-    patients: Mapping[str, PatientPredictions]
+    patients: Mapping[str, Patients]
     thresholds: Mapping[str, Mapping[str, float | None]]
     trained: Mapping[str, int]
     index: pd.Index[Any]
     weights: Array
+    kind: Kind = "binary"
+    _taken: dict[tuple[str, ...], Array] = field(default_factory=dict, repr=False)
 
     def weights_of(self, run: str) -> Array:
         """Return the multiplicities of the test patients of one run."""
-        patients = pd.Index(self.patients[run].patient_id)
-        return np.take(self.weights, self.index.get_indexer(patients), axis=1)
+        patients = tuple(self.patients[run].patient_id)
+        if patients not in self._taken:
+            if len(self._taken) >= MOST_TAKEN:
+                self._taken.clear()
+            places = self.index.get_indexer(pd.Index(patients))
+            self._taken[patients] = np.take(self.weights, places, axis=1)
+        return self._taken[patients]
+
+    def of(self, runs: Iterable[str]) -> Task:
+        """Return the task with the patients of only some runs."""
+        patients = {run: self.patients[run] for run in runs}
+        return replace(
+            self,
+            patients=patients,
+            thresholds={run: self.thresholds[run] for run in patients},
+            trained={},
+            _taken={},
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all but the draws: another process draws the same."""
+        return {**self.__dict__, "weights": len(self.weights) - 1, "_taken": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Draw what :meth:`__getstate__` left out."""
+        own = (len(state["index"]), state["weights"], state["dataset"], state["endpoint"])
+        self.__dict__.update(state, weights=bootstrap.patient_multiplicities(*own))
 
 
 @dataclass(frozen=True)
@@ -89,7 +124,9 @@ class Rule:
     confidence: float
 
 
-def cell_rows(task: Task, runs: pd.DataFrame, rule: Rule) -> list[dict[str, Any]]:
+def cell_rows(
+    task: Task, runs: pd.DataFrame, rule: Rule, mapped: Map = map
+) -> list[dict[str, Any]]:
     """Evaluate, rank and compare the candidates of one cell.
 
     Controls are evaluated on the same draws, and are not ranked.
@@ -98,26 +135,29 @@ def cell_rows(task: Task, runs: pd.DataFrame, rule: Rule) -> list[dict[str, Any]
         task: The patients and draws of the cell's task.
         runs: The cell's runs: one dataset, endpoint, regime and number of shots.
         rule: The metrics, the replicates and the confidence.
+        mapped: What evaluates the candidates.
 
     Returns:
         One leaderboard row a candidate, not yet sorted.
     """
     runs = runs.join(run_groups(runs))
-    draws = _episode_draws(task, runs, rule)
+    groups = _episodes(runs)
+    draws = _episode_draws(task, runs, groups, rule.replicates)
     metric = METRICS[rule.metric]
-    everybody = [
-        _candidate(task, members, draws, rule)
+    asked = (
+        (task.of(_finished(members)), members, groups, rule)
         for _, members in runs.groupby(["backbone", "strategy"], sort=True)
-    ]
+    )
+    everybody = list(mapped(_candidate, asked))
     candidates = [entry for entry in everybody if not is_control(entry.row)]
     controls = [entry for entry in everybody if is_control(entry.row)]
     with_estimate = [entry for entry in candidates if np.isfinite(entry.headline[0])]
     if with_estimate:
         order = sorted(with_estimate, key=lambda entry: entry.standing(metric))
-        for entry in order:
+        standings = [entry.standing(metric) for entry in order]
+        for entry, standing in zip(order, standings, strict=True):
             # Equal estimates share a rank: the order of names is no evidence.
-            standing = entry.standing(metric)
-            entry.row["rank"] = 1 + sum(other.standing(metric) < standing for other in order)
+            entry.row["rank"] = 1 + bisect_left(standings, standing)
             _compare(entry, order[0], draws, metric, rule.confidence)
             if entry is not order[0]:
                 entry.row.update(_named_tests(task, entry, order[0], rule.metric))
@@ -126,31 +166,42 @@ def cell_rows(task: Task, runs: pd.DataFrame, rule: Rule) -> list[dict[str, Any]
     return [entry.row for entry in everybody]
 
 
-def _episode_draws(task: Task, runs: pd.DataFrame, rule: Rule) -> dict[Key, Array] | None:
-    """Draw the cell's episodes, once for all candidates; None where there are no episodes."""
+def _finished(runs: pd.DataFrame) -> list[str]:
+    """Return the runs that are done."""
+    states = zip(runs["run"], runs["state"], strict=True)
+    return [run for run, state in states if state == DONE]
+
+
+def _episodes(runs: pd.DataFrame) -> list[Key] | None:
+    """Return the episodes that any candidate finished, in order; None where there are none."""
     if not has_episodes(runs):
         return None
-    groups = sorted(set(runs.loc[runs["state"] == DONE, "group"]), key=repr)
+    return sorted(set(runs.loc[runs["state"] == DONE, "group"]), key=repr)
+
+
+def _episode_draws(
+    task: Task, runs: pd.DataFrame, groups: Sequence[Key] | None, replicates: int
+) -> dict[Key, Array] | None:
+    """Draw the cell's episodes, the same for all candidates."""
+    if groups is None:
+        return None
     if not groups:
         return {}
     weights = bootstrap.episode_multiplicities(
-        len(groups), rule.replicates, task.dataset, task.endpoint, str(runs["regime"].iloc[0])
+        len(groups), replicates, task.dataset, task.endpoint, str(runs["regime"].iloc[0])
     )
     return {group: weights[:, place] for place, group in enumerate(groups)}
 
 
-def _candidate(
-    task: Task,
-    runs: pd.DataFrame,
-    draws: dict[Key, Array] | None,
-    rule: Rule,
-) -> Candidate:
+def _candidate(asked: tuple[Task, pd.DataFrame, Sequence[Key] | None, Rule]) -> Candidate:
     """Evaluate one candidate's runs; a candidate without a finished run gets an empty row."""
-    done = runs[runs["state"] == DONE]
+    task, runs, groups, rule = asked
     metric = METRICS[rule.metric]
-    row = _empty_row(runs, len(done), rule)
-    if done.empty:
-        return Candidate(row, [], {}, np.full(1 + rule.replicates, np.nan), False)
+    row = _empty_row(runs, rule)
+    if not row["n_runs"]:
+        return Candidate(row, [], {}, np.full(1 + rule.replicates, np.nan), False, 0)
+    done = runs[runs["state"] == DONE]
+    draws = _episode_draws(task, runs, groups, rule.replicates)
     units = [
         make_unit(
             run["key"],
@@ -163,17 +214,22 @@ def _candidate(
         for run in done.to_dict("records")
     ]
     tested = _tested(task, done["run"])
-    events = int(sum(tested.values()))
-    rarer = min(events, len(tested) - events)
-    enough = rarer >= bootstrap.SMALLEST_CLASS
-    prevalence = events / len(tested)
+    rarer = effective_size(tested, task.kind)
+    if task.kind != "ordinal":
+        row["n_positive"] = events = sum(target > 0 for target in tested.values())
+    if task.kind == "binary":
+        row["prevalence"] = events / len(tested)
     row |= {
         "n_patients": len(tested),
-        "n_positive": events,
-        "prevalence": prevalence,
         "chance": chance_level(units, metric),
         **dict(zip(("fold_mean", "fold_sd"), _spread(units, rule.metric), strict=True)),
         **{f"{name}_chance": chance_level(units, METRICS[name]) for name in rule.others},
+        **{
+            f"{name}_{end}": value
+            for name in rule.others
+            if name in SPREAD
+            for end, value in zip(("fold_mean", "fold_sd"), _spread(units, name), strict=True)
+        },
         "trainable_parameters": int(done["trainable_parameters"].max()),
         "train_seconds": float(done["train_seconds"].mean()),
     }
@@ -181,8 +237,8 @@ def _candidate(
     for name in (rule.metric, *rule.others):
         values = headline if name == rule.metric else estimate(units, METRICS[name], draws)
         low, high = (
-            bootstrap.percentile_interval(values[1:], rule.confidence)
-            if enough and np.isfinite(values[0])
+            bootstrap.percentile_interval(values[1:], rule.confidence, rarer)
+            if np.isfinite(values[0])
             else (np.nan, np.nan)
         )
         columns = (
@@ -196,13 +252,21 @@ def _candidate(
     rates = chosen_rates(done)
     if rates:
         notes.append(rates)
-    if not enough:
-        notes.append(f"no interval: the rarer class has {rarer} test patients")
-    elif row["ci_low"] == row["ci_high"] and not all(rule.metric in u.constant for u in units):
+    which = "the rarer class has" if task.kind == "binary" else "there are"
+    noun = "test patients with the event" if task.kind == "time_to_event" else "test patients"
+    if rarer < bootstrap.SMALLEST_CLASS:
+        notes.append(f"no interval: {which} {rarer} {noun}")
+    elif rarer < bootstrap.FEW:
+        notes.append(
+            f"{which} {rarer} {noun}: with fewer than {bootstrap.FEW} the "
+            "interval is only a rough one"
+        )
+    if row["ci_low"] == row["ci_high"] and not all(rule.metric in u.constant for u in units):
         notes.append("the interval has no width: resampling these patients never changes the value")
     row["reason"] = "; ".join(notes) or None
     names = dict(zip(done["key"], done["run"], strict=True))
-    return Candidate(row, units, names, headline, len(done) == len(runs))
+    kept = [unit.only(rule.metric, summed=draws is None) for unit in units]
+    return Candidate(row, kept, names, headline, len(done) == len(runs), rarer)
 
 
 def _spread(units: Sequence[Unit], metric: str) -> tuple[float, float]:
@@ -225,9 +289,10 @@ def _compare(
     if difference is None:
         entry.row["best_group"] = True
         return
-    low, high = bootstrap.percentile_interval(difference[1:], confidence)
+    rarer = min(entry.rarer, best.rarer)
+    low, high = bootstrap.percentile_interval(difference[1:], confidence, rarer)
     if entry is not best:
-        entry.row["p_value"] = bootstrap_p_value(difference[1:])
+        entry.row["p_value"] = bootstrap_p_value(difference[1:], rarer)
     entry.row.update(
         difference_to_best=float(difference[0]),
         difference_low=low,
@@ -260,35 +325,41 @@ def _named_tests(task: Task, mine: Candidate, theirs: Candidate, metric: str) ->
         tested = np.mean([own[key].size[0] / task.trained[mine.runs[key]] for key in common])
         first, second = zip(*pairs, strict=True)
         found["p_corrected_t"] = corrected_resampled_t(first, second, float(tested)).p_value
-    scores = [(task.patients[mine.runs[key]], task.patients[theirs.runs[key]]) for key in common]
-    patients = [patient for left, _ in scores for patient in left.patient_id]
+    folds = [
+        (left, right)
+        for left, right in (
+            (task.patients[mine.runs[key]], task.patients[theirs.runs[key]]) for key in common
+        )
+        if isinstance(left, PatientPredictions) and isinstance(right, PatientPredictions)
+    ]
+    patients = [patient for left, _ in folds for patient in left.patient_id]
     if patients and len(set(patients)) == len(patients):
-        folds = [(left.target, left.probability, right.probability) for left, right in scores]
-        test = delong_over_folds(folds)
+        test = delong_over_folds([(a.target, a.probability, b.probability) for a, b in folds])
         if test is not None:
             found["p_delong"] = test.p_value
     return found
 
 
-def _empty_row(runs: pd.DataFrame, done: int, rule: Rule) -> dict[str, Any]:
+def _empty_row(runs: pd.DataFrame, rule: Rule) -> dict[str, Any]:
     """Return a candidate's row with its names, counts and state, and no number yet."""
-    first = runs.iloc[0]
-    states = set(runs["state"])
+    # Plain lists: most of a large benchmark may be rows of this kind.
+    states = runs["state"].tolist()
+    done = states.count(DONE)
     if done == len(runs):
         state = DONE
     elif done:
         state = PARTIAL
     else:
         state = next((name for name in STATE_ORDER if name in states), "failed")
-    reasons = sorted(set(runs.loc[runs["state"] != DONE, "reason"].dropna().astype(str)))
+    told = zip(states, runs["reason"].tolist(), strict=True)
+    reasons = sorted({str(reason) for state, reason in told if state != DONE and pd.notna(reason)})
+    named = ("dataset", "endpoint", "regime", "shots", "level", "backbone", "strategy")
     return {
-        **{name: first[name] for name in ("dataset", "endpoint", "regime", "shots", "level")},
-        "backbone": first["backbone"],
-        "strategy": first["strategy"],
+        **{name: runs[name].iloc[0] for name in named},
         "metric": rule.metric,
         "best_group": False,
         "n_runs": done,
-        "n_failed": int((runs["state"] == "failed").sum()),
+        "n_failed": states.count("failed"),
         "state": state,
         "reason": "; ".join(reasons[:3]) or None,
     }
@@ -317,9 +388,9 @@ def _unit_notes(units: Sequence[Unit], metric: str) -> list[str]:
     return notes
 
 
-def _tested(task: Task, runs: pd.Series[str]) -> dict[str, int]:
+def _tested(task: Task, runs: pd.Series[str]) -> dict[str, float]:
     """Return each patient that a candidate's runs tested, with the outcome."""
-    tested: dict[str, int] = {}
+    tested: dict[str, float] = {}
     for run in runs:
         patients = task.patients[run]
         tested.update(zip(patients.patient_id, patients.target.tolist(), strict=True))

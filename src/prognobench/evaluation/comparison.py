@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from prognobench.evaluation.bootstrap import SMALLEST_CLASS
 from prognobench.evaluation.patients import Array
 
 
@@ -146,23 +147,26 @@ def corrected_resampled_t(
     return Comparison(mean, mean - half, mean + half, p_value)
 
 
-def bootstrap_p_value(replicates: Array) -> float:
+def bootstrap_p_value(replicates: Array, rarer: int) -> float:
     """Return the two-sided p-value of a bootstrapped difference against no difference.
 
     Twice the smaller share of replicates on a side of 0, a replicate added to each (Davison and
-    Hinkley 1997, Bootstrap Methods, section 4.4), so that it agrees with the percentile interval.
+    Hinkley 1997, Bootstrap Methods, section 4.4), taken from the normal to Student's distribution
+    so that it agrees with :func:`prognobench.evaluation.bootstrap.percentile_interval`.
 
     Args:
         replicates: Differences of shape [B], NaN where undefined.
+        rarer: Number of patients in the rarer class.
 
     Returns:
-        In (0, 1]; NaN where no replicate is defined.
+        In (0, 1]; NaN where no replicate is defined, or the rarer class has fewer than two.
     """
     defined = replicates[np.isfinite(replicates)]
-    if not len(defined):
+    if not len(defined) or rarer < SMALLEST_CLASS:
         return float("nan")
     smaller = min((defined <= 0).sum(), (defined >= 0).sum())
-    return float(min(1.0, 2 * (smaller + 1) / (len(defined) + 1)))
+    normal = min(1.0, 2 * (smaller + 1) / (len(defined) + 1))
+    return float(2 * stats.t.sf(stats.norm.isf(normal / 2), rarer - 1))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

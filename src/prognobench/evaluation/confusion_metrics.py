@@ -159,6 +159,5 @@ SENSITIVE = tuple(
         operating_point="sensitive",
     )
     for metric in FIXED
-    if metric.name in {"sensitivity", "specificity", "ppv", "npv"}
 )
 """At the threshold that reaches a stated sensitivity on the validation part."""

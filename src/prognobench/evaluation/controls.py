@@ -78,7 +78,9 @@ def against_controls(
         difference = paired_difference(candidate, best, draws, metric)
         if difference is None:
             continue
-        low, high = bootstrap.percentile_interval(difference[1:], confidence)
+        low, high = bootstrap.percentile_interval(
+            difference[1:], confidence, min(candidate.rarer, best.rarer)
+        )
         candidate.row.update(
             control=best.row["strategy"],
             control_difference=float(difference[0]),

@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from prognobench.cohorts.outcome_kinds import Kind
 from prognobench.evaluation.patients import Array
 from prognobench.evaluation.sample import OPERATING_POINTS, Sample
 
@@ -56,6 +57,7 @@ class Metric:
             calls positive.
         ideal: The best value where neither direction is better (then nothing is ranked by it).
         operating_point: Which threshold it is taken at.
+        kind: The kind of outcome that it is of; what its statistics are taken from goes by that.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Metric:
     chance: Callable[[int, int], float] | None = None
     ideal: float | None = None
     operating_point: Literal["fixed", "validated", "sensitive"] = "fixed"
+    kind: Kind = "binary"
 
     def __call__(self, sample: Sample) -> Array:
         """Return the metric for each of the B weightings, NaN where it is undefined."""
@@ -82,19 +85,8 @@ class Metric:
         """Return why the metric has no value on the patients of a sample, or None if it has."""
         if sample.threshold_at(self.operating_point) is None:
             return OPERATING_POINTS[self.operating_point]
-        called = sample.called(self.operating_point)
-        event = sample.target == 1
-        both = bool(event.any() and not event.all())
-        there = {
-            Need.BOTH_CLASSES: both,
-            Need.EVENT: bool(event.any()),
-            Need.NO_EVENT: not event.all(),
-            Need.CALLED_POSITIVE: bool(called.any()),
-            Need.CALLED_NEGATIVE: not called.all(),
-            Need.OVERLAP: both and _overlap(sample.probability, event),
-            Need.OVERLAP_CORRECTED: both and _overlap(sample.corrected, event),
-        }
-        return next((need.value for need in self.needs if not there[need]), None)
+        lacking = (need for need in self.needs if not _met(need, sample, self.operating_point))
+        return next((need.value for need in lacking), None)
 
     def constant_prediction(self, sample: Sample) -> bool:
         """Return whether what this metric reads is the same for every patient.
@@ -106,14 +98,48 @@ class Metric:
             return bool(sample.probability.min() == sample.probability.max())
         if sample.threshold_at(self.operating_point) is None:
             return False
-        called = sample.called(self.operating_point)
-        return bool(called.min() == called.max())
+        return not all(
+            _met(need, sample, self.operating_point)
+            for need in (Need.CALLED_POSITIVE, Need.CALLED_NEGATIVE)
+        )
+
+
+def _met(need: Need, sample: Sample, point: str) -> bool:
+    """Say whether a sample has what a metric needs; it remembers the answer."""
+    called = need in {Need.CALLED_POSITIVE, Need.CALLED_NEGATIVE}
+    asked = (need, sample.threshold_at(point)) if called else need
+    if asked not in sample.facts:
+        sample.facts[asked] = _found(need, sample, point)
+    return sample.facts[asked]
+
+
+def _found(need: Need, sample: Sample, point: str) -> bool:
+    event = sample.event
+    match need:
+        case Need.EVENT:
+            return bool(event.any())
+        case Need.NO_EVENT:
+            return not event.all()
+        case Need.CALLED_POSITIVE:
+            return bool(sample.called(point).any())
+        case Need.CALLED_NEGATIVE:
+            return not sample.called(point).all()
+    both = bool(event.any() and not event.all())
+    if need is Need.BOTH_CLASSES or not both:
+        return both
+    score = sample.probability if need is Need.OVERLAP else sample.corrected
+    return _overlap(score, event)
 
 
 def _overlap(score: Array, event: NDArray[np.bool_]) -> bool:
     """Return whether neither class lies wholly above the other, as a finite slope needs."""
     events, others = score[event], score[~event]
     return bool(events.min() < others.max() and events.max() > others.min())
+
+
+def mean_of(statistics: Array) -> Array:
+    """Return a mean, of shape [...], from a weighted sum and the weight, of shape [..., 2]."""
+    return ratio(statistics[..., 0], statistics[..., 1])
 
 
 def ratio(numerator: Array, denominator: Array) -> Array:

@@ -23,6 +23,7 @@ class Candidate:
         runs: Their ids by what they trained and tested on.
         headline: Estimate and replicates of the metric that ranks, of shape [1 + B].
         complete: Whether all its runs are done.
+        rarer: How many of its tested patients are in the rarer class.
     """
 
     row: dict[str, Any]
@@ -30,6 +31,7 @@ class Candidate:
     runs: Mapping[Key, str]
     headline: Array
     complete: bool
+    rarer: int
 
     def standing(self, metric: Metric) -> tuple[bool, float]:
         """Return what candidates are sorted by: the incomplete last, then the better first."""

@@ -20,7 +20,7 @@ image_id, part, target, logit, probability``."""
 Unit = Literal["patient", "image"]
 """What counts once."""
 
-REQUIRED_COLUMNS = ("patient_id", "image_id", "part", "target", "logit", "probability")
+REQUIRED_COLUMNS = ("patient_id", "image_id", "part", "target")
 
 
 class UnusablePredictionsError(Exception):
@@ -79,42 +79,82 @@ def patient_predictions(
         UnusablePredictionsError: When columns, rows or patient ids are missing, a target is not
             0 or 1, a patient has two targets, or a prediction is not a finite number.
     """
-    missing = [name for name in REQUIRED_COLUMNS if name not in predictions.columns]
-    if missing:
-        raise UnusablePredictionsError(f"the predictions lack the column {', '.join(missing)}")
-    rows = predictions.loc[predictions["part"] == part]
-    if rows.empty:
-        raise UnusablePredictionsError(f"the predictions hold no image of the {part} part")
-    if rows["patient_id"].isna().any():
-        raise UnusablePredictionsError("the predictions hold an image without a patient")
-    target = rows["target"].to_numpy(dtype=np.float64)
-    logit = rows["logit"].to_numpy(dtype=np.float64)
-    probability = rows["probability"].to_numpy(dtype=np.float64)
-    if not np.isin(target, (0.0, 1.0)).all():
+    rows, patient = rows_of(predictions, part, ("logit", "probability"), unit)
+    target, logit, probability = (
+        predictions[name].to_numpy(dtype=np.float64)[rows]
+        for name in ("target", "logit", "probability")
+    )
+    if not ((target == 0.0) | (target == 1.0)).all():
         raise UnusablePredictionsError("the predictions hold a target that is neither 0 nor 1")
     if not (np.isfinite(logit).all() and np.isfinite(probability).all()):
         raise UnusablePredictionsError("the predictions hold a value that is not a finite number")
     if probability.min() < 0.0 or probability.max() > 1.0:
         raise UnusablePredictionsError("the predictions hold a probability outside 0 to 1")
-    counted = "patient_id" if unit == "patient" else "image_id"
-    codes, patients = pd.factorize(rows[counted].astype(str), sort=True)
+    codes, patients, images, outcome = by_patient(patient, target)
+    corrected = mean_by_patient(expit(logit - prior_logit_shift), codes, images)
+    return PatientPredictions(
+        patient_id=patients,
+        target=outcome.astype(np.int64),
+        probability=np.minimum(mean_by_patient(probability, codes, images), 1.0),
+        corrected=np.minimum(corrected, 1.0),
+        images=images,
+    )
+
+
+def rows_of(
+    predictions: pd.DataFrame, part: str, columns: tuple[str, ...], unit: Unit
+) -> tuple[NDArray[np.int64], NDArray[np.object_]]:
+    """Return the places of a part's rows, and the patient of each.
+
+    Args:
+        predictions: Stored predictions of one run.
+        part: The part.
+        columns: What must be there besides :data:`REQUIRED_COLUMNS`.
+        unit: ``patient``, or ``image`` to take every image for a patient of its own.
+
+    Raises:
+        UnusablePredictionsError: When columns, rows or patient ids are missing.
+    """
+    wanted = (*REQUIRED_COLUMNS, *columns)
+    missing = [name for name in wanted if name not in predictions.columns]
+    if missing:
+        raise UnusablePredictionsError(f"the predictions lack the column {', '.join(missing)}")
+    rows = np.flatnonzero(predictions["part"].to_numpy(dtype=object) == part)
+    if not len(rows):
+        raise UnusablePredictionsError(f"the predictions hold no image of the {part} part")
+    patient = predictions["patient_id"].to_numpy(dtype=object)[rows]
+    if pd.isna(patient).any():
+        raise UnusablePredictionsError("the predictions hold an image without a patient")
+    if unit == "image":
+        patient = predictions["image_id"].to_numpy(dtype=object)[rows]
+    return rows, patient
+
+
+def by_patient(
+    patient: NDArray[np.object_], target: Array
+) -> tuple[NDArray[np.int64], NDArray[np.object_], NDArray[np.int64], Array]:
+    """Return whose image each row is, the patients, how many images each has, and the targets.
+
+    Args:
+        patient: The patient of each row.
+        target: The target of each row.
+
+    Raises:
+        UnusablePredictionsError: When a patient has two targets.
+    """
+    patients, codes = np.unique(patient.astype(str).astype(object), return_inverse=True)
     images = np.bincount(codes)
-    events = np.bincount(codes, weights=target)
-    if not ((events == 0) | (events == images)).all():
+    own = np.zeros(len(images))
+    own[codes] = target
+    if not (own[codes] == target).all():
         raise UnusablePredictionsError(
             "a patient has images with different targets: an outcome belongs to the patient, "
             "so all images of a patient must carry the same one"
         )
-    return PatientPredictions(
-        patient_id=np.asarray(patients, dtype=object),
-        target=(events > 0).astype(np.int64),
-        probability=_mean_by_patient(probability, codes, images),
-        corrected=_mean_by_patient(expit(logit - prior_logit_shift), codes, images),
-        images=images.astype(np.int64),
-    )
+    return codes.astype(np.int64), patients, images.astype(np.int64), own
 
 
-def _mean_by_patient(values: Array, codes: NDArray[np.int64], images: NDArray[np.int64]) -> Array:
+def mean_by_patient(values: Array, codes: NDArray[np.int64], images: NDArray[np.int64]) -> Array:
     """Return the mean of ``values`` for each patient code."""
     # Taken from the patient's smallest value upwards, so that equal images give exactly that
     # value: 0.1 three times averages to 0.10000000000000002, and such noise would break ties
@@ -122,4 +162,5 @@ def _mean_by_patient(values: Array, codes: NDArray[np.int64], images: NDArray[np
     smallest = np.full(len(images), np.inf)
     np.minimum.at(smallest, codes, values)
     excess = np.bincount(codes, weights=values - smallest[codes])
-    return np.minimum(smallest + excess / images, 1.0)
+    mean: Array = smallest + excess / images
+    return mean

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import logit
 
 from prognobench.evaluation.calibration import fit_intercept, fit_slope
-from prognobench.evaluation.metric import Metric, Need, ratio
+from prognobench.evaluation.metric import Metric, Need, mean_of, ratio
 from prognobench.evaluation.patients import Array
 from prognobench.evaluation.sample import Sample
 
@@ -81,10 +81,6 @@ def _only(statistics: Array) -> Array:
     return statistics[..., 0]
 
 
-def _mean(statistics: Array) -> Array:
-    return ratio(statistics[..., 0], statistics[..., 1])
-
-
 def _entropy(patients: int, events: int) -> float:
     prevalence = events / patients
     if prevalence in (0.0, 1.0):
@@ -103,7 +99,7 @@ ERROR = (
         "weighting added was taken back; lower is better.",
         "Brier 1950, Monthly Weather Review 78:1",
         _brier,
-        _mean,
+        mean_of,
         "sum",
         higher_is_better=False,
         reads="score",
@@ -116,7 +112,7 @@ ERROR = (
         "makes it worse without making the ranking better.",
         "Brier 1950, Monthly Weather Review 78:1",
         _brier_raw,
-        _mean,
+        mean_of,
         "sum",
         higher_is_better=False,
         reads="score",
@@ -129,7 +125,7 @@ ERROR = (
         "punishes certain errors hardest.",
         "Good 1952, J R Stat Soc B 14:107",
         _log_loss,
-        _mean,
+        mean_of,
         "sum",
         higher_is_better=False,
         highest=float("inf"),

@@ -12,7 +12,7 @@ from prognobench.evaluation.ranks import rank_candidates
 
 RANK_COLUMNS = (
     *("regime", "shots", "level", "candidate", "mean_rank", "groups"),
-    *("blocks", "p_value", "note"),
+    *("blocks", "p_value", "critical_difference", "note"),
 )
 """The columns of ``ranks.csv``."""
 
@@ -36,8 +36,9 @@ def rank_table(leaderboard: pd.DataFrame) -> pd.DataFrame:
         if len(cell[["dataset", "endpoint"]].drop_duplicates()) < 2:
             continue
         values = cell.assign(candidate=cell["backbone"] + " with " + cell["strategy"])
-        metric = METRICS[str(cell["metric"].iloc[0])]
-        found = rank_candidates(values, higher_is_better=metric.higher_is_better)
+        # Tasks of different kinds have different metrics; ranks are taken within a task.
+        signs = [1.0 if METRICS[str(name)].higher_is_better else -1.0 for name in cell["metric"]]
+        found = rank_candidates(values.assign(estimate=values["estimate"] * signs))
         for name, mean_rank in found.mean_ranks.items():
             letters = [
                 letter(place) for place, group in enumerate(found.groups) if str(name) in group
@@ -50,6 +51,7 @@ def rank_table(leaderboard: pd.DataFrame) -> pd.DataFrame:
                     "groups": " ".join(letters),
                     "blocks": found.blocks,
                     "p_value": found.p_value,
+                    "critical_difference": found.critical_difference,
                     "note": found.note,
                 }
             )

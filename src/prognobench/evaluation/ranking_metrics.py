@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from prognobench.evaluation.metric import Metric, Need, ratio
+from prognobench.evaluation.metric import Metric, Need, mean_of, ratio
 from prognobench.evaluation.patients import Array
 from prognobench.evaluation.sample import Sample
 
@@ -19,12 +19,25 @@ def _average_precision(sample: Sample) -> Array:
     return np.where(others[:, -1] > 0, np.minimum(value, 1.0), np.nan)[:, None]
 
 
-def _auroc(sample: Sample) -> Array:
+def pairs(sample: Sample) -> Array:
+    """Return, of shape [B, 2], the weight of pairs (an event and another) that are ranked rightly.
+
+    Ties count half. The second column is the weight of all pairs; the ratio is the AUROC.
+    """
     events, others = sample.ranking
     step = np.diff(others, axis=1, prepend=0.0)
     before = np.concatenate([np.zeros((len(events), 1)), events[:, :-1]], axis=1)
     won = (step * (events + before)).sum(axis=1) / 2
-    return np.minimum(ratio(won, events[:, -1] * others[:, -1]), 1.0)[:, None]
+    return np.stack([won, events[:, -1] * others[:, -1]], axis=1)
+
+
+def concordance(statistics: Array) -> Array:
+    """Return the share of rightly ranked pairs, of shape [...], from pairs of shape [..., 2]."""
+    return np.minimum(mean_of(statistics), 1.0)
+
+
+def _auroc(sample: Sample) -> Array:
+    return concordance(pairs(sample))[:, None]
 
 
 def _only(statistics: Array) -> Array:

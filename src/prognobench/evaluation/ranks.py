@@ -31,6 +31,7 @@ class Ranking:
             critical-difference diagram; everyone in one set where Friedman's test is not made or
             does not reject.
         note: What the data cannot support, in a sentence; empty where the tests were made.
+        critical_difference: Of mean ranks, by Nemenyi's test; NaN where no test is made.
     """
 
     mean_ranks: pd.Series
@@ -38,6 +39,24 @@ class Ranking:
     p_value: float
     groups: tuple[tuple[str, ...], ...]
     note: str = ""
+    critical_difference: float = float("nan")
+
+
+def critical_difference(candidates: int, blocks: int, level: float = 0.05) -> float:
+    """Return the difference of mean ranks from which on Nemenyi's test tells two apart.
+
+    That is q sqrt(k (k + 1) / (6 N)), with q the quantile of the studentised range for infinitely
+    many degrees of freedom divided by sqrt(2) (Demsar 2006, section 3.2.2).
+
+    Args:
+        candidates: Number k of candidates, at least 2.
+        blocks: Number N of blocks, at least 1.
+        level: Level of the test.
+    """
+    from scipy import stats
+
+    quantile = float(stats.studentized_range.isf(level, candidates, np.inf)) / np.sqrt(2)
+    return float(quantile * np.sqrt(candidates * (candidates + 1) / (6 * blocks)))
 
 
 def rank_candidates(
@@ -75,10 +94,12 @@ def rank_candidates(
     ordered = within[list(mean_ranks.index)]
     statistic = stats.friedmanchisquare(*(-ordered[name] for name in ordered.columns))
     p_value = float(statistic.pvalue) if np.isfinite(statistic.pvalue) else 1.0
+    least = critical_difference(len(names), blocks, level)
     if p_value > level:
-        return Ranking(mean_ranks, blocks, p_value, (names,))
+        return Ranking(mean_ranks, blocks, p_value, (names,), critical_difference=least)
     apart = scikit_posthocs.posthoc_nemenyi_friedman(ordered.to_numpy()) <= level
-    return Ranking(mean_ranks, blocks, p_value, _bars(names, apart.to_numpy()))
+    bars = _bars(names, apart.to_numpy())
+    return Ranking(mean_ranks, blocks, p_value, bars, critical_difference=least)
 
 
 def _bars(names: tuple[str, ...], apart: np.ndarray) -> tuple[tuple[str, ...], ...]:

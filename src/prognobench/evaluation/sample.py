@@ -65,6 +65,12 @@ class Sample:
         """Return the threshold of an operating point, None where there is none."""
         return self.thresholds.get(point)
 
+    @cached_property
+    def event(self) -> NDArray[np.bool_]:
+        """Whether each patient had the event."""
+        happened: NDArray[np.bool_] = self.target == 1
+        return happened
+
     def called(self, point: str = "fixed") -> NDArray[np.bool_]:
         """Return whether each patient is called positive at an operating point that exists."""
         threshold = self.threshold_at(point)
@@ -78,12 +84,24 @@ class Sample:
         Returns:
             Shape [B, 4]: true and false positives, true and false negatives.
         """
-        if self.threshold_at(point) is None:
+        threshold = self.threshold_at(point)
+        if threshold is None:
             return np.full((len(self.weights), 4), np.nan)
-        event, called = self.target == 1, self.called(point)
-        cells = np.stack([event & called, ~event & called, ~event & ~called, event & ~called])
-        counts: Array = self.weights @ cells.T.astype(np.float64)
-        return counts
+        # Metrics of one threshold share its counts, and thresholds are often equal.
+        if threshold not in self._counted:
+            event, called = self.event, self.called(point)
+            cells = np.stack([event & called, ~event & called, ~event & ~called, event & ~called])
+            self._counted[threshold] = self.weights @ cells.T.astype(np.float64)
+        return self._counted[threshold]
+
+    @cached_property
+    def _counted(self) -> dict[float, Array]:
+        return {}
+
+    @cached_property
+    def facts(self) -> dict[object, bool]:
+        """What was found out about the sample already, by what was asked."""
+        return {}
 
     @cached_property
     def ranking(self) -> tuple[Array, Array]:
@@ -103,5 +121,10 @@ class Sample:
 
     def mean_loss(self, loss: Array) -> Array:
         """Return, of shape [B, 2], the weighted sum of a loss a patient and the weight."""
-        total: Array = self.weights @ np.stack([loss, np.ones_like(loss)], axis=1)
-        return total
+        return loss_sums(loss, self.weights)
+
+
+def loss_sums(loss: Array, weights: Array) -> Array:
+    """Return, of shape [B, 2], the sum of a loss a patient by weights [B, n], and the weight."""
+    total: Array = weights @ np.stack([loss, np.ones_like(loss)], axis=1)
+    return total

@@ -12,29 +12,41 @@ import filelock
 import pandas as pd
 import torch
 
+from prognobench.audit.cohorts import audit_decoded
+from prognobench.audit.images import Decoded, images_of
 from prognobench.backbones.entry import BackboneEntry
 from prognobench.backbones.fetch import check_terms, locate, on_disk
-from prognobench.cohorts.audit import audit
 from prognobench.cohorts.combine import MEMBER_COLUMN
 from prognobench.errors import UserError
-from prognobench.execution.local import Progress, execute
+from prognobench.execution.drive import Progress
+from prognobench.execution.local import execute
 from prognobench.execution.prepare import Prepared
-from prognobench.files import atomic_path, write_json, write_text
+from prognobench.execution.worker import Worker
+from prognobench.files import atomic_path, remove_leftovers, write_json, write_text
 from prognobench.images.contact_sheet import write_contact_sheet
 from prognobench.plan import ControlRun, Run
+from prognobench.results.ledger import Ledger
+from prognobench.results.outage import told
 from prognobench.results.records import RunState
+from prognobench.results.shared import SharedStore
 from prognobench.results.store import ResultsStore
 from prognobench.splits.split import read_split, write_split
+
+GRACE = 2.0
+"""Seconds in which the processes of a run that was killed let go of its output folder."""
 
 
 @contextlib.contextmanager
 def sole_use(output: Path) -> Iterator[None]:
-    """Hold the output folder for this process alone.
+    """Hold the output folder for this process alone, rid of what a killed one was writing.
+
+    Trouble with the folder that comes later, when its disk is full or has gone, is told in a
+    sentence as well: what is finished by then is kept.
 
     Raises:
-        UserError: When another process is working on it, or it cannot be made.
+        UserError: When another process is working on it, or it cannot be made or written to.
     """
-    lock = filelock.FileLock(output / ".lock", timeout=0)
+    lock = filelock.FileLock(output / ".lock", timeout=GRACE)
     try:
         output.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -48,9 +60,12 @@ def sole_use(output: Path) -> Iterator[None]:
             "name another with --output"
         ) from error
     try:
-        yield
+        with told(output):
+            remove_leftovers(output)
+            yield
     finally:
-        lock.release()
+        with contextlib.suppress(OSError):  # the folder may be gone
+            lock.release()
 
 
 def write_preparation(prepared: Prepared, output: Path) -> None:
@@ -68,28 +83,26 @@ def write_preparation(prepared: Prepared, output: Path) -> None:
     write_text(output / "benchmark.yaml", prepared.spec.as_yaml())
     folder = output / "cohort"
     tables, about = [], []
-    audits: dict[str, Any] = {}
     for own in prepared.cohorts:
         tables.append(own.cohort.table.assign(**{MEMBER_COLUMN: own.cohort.name}))
-        largest = own.store.stores[max(own.store.stores)]
-        pixels = largest.pixel_digests()
-        audits |= {task.name: audit(task, own.store.digests, pixels) for task in own.tasks}
         about.append(
             {
                 "name": own.cohort.name,
                 "provenance": asdict(own.cohort.provenance),
-                "endpoints": dict(own.cohort.endpoints),
+                "endpoints": {
+                    **own.cohort.endpoints,
+                    **{name: outcome.words for name, outcome in own.cohort.others.items()},
+                },
             }
         )
     with atomic_path(folder / "manifest.parquet") as temporary:
         _of_one_kind(pd.concat(tables, ignore_index=True)).to_parquet(temporary, index=False)
-    write_json(folder / "audit.json", audits)
+    write_json(folder / "audit.json", _audit(prepared))
     flows = {task.name: [asdict(step) for step in task.flow()] for task in prepared.tasks}
     write_json(folder / "cohort.json", {"cohorts": about, "flows": flows})
     for number, own in enumerate(prepared.cohorts):
-        largest = own.store.stores[max(own.store.stores)]
         sheet = "contact_sheet.png" if number == 0 else f"contact_sheet_{number + 1}.png"
-        write_contact_sheet(largest, own.tasks[0].table, folder / sheet)
+        write_contact_sheet(own.largest, own.tasks[0].table, folder / sheet)
     for name, splits in prepared.splits.items():
         for split in splits:
             if split.infeasible:
@@ -97,6 +110,14 @@ def write_preparation(prepared: Prepared, output: Path) -> None:
             path = write_split(split, output / "splits", name)
             if read_split(path) != split.parts:
                 raise RuntimeError(f"the split {path} does not say what was written")
+
+
+def _audit(prepared: Prepared) -> dict[str, Any]:
+    cohorts = [own.cohort for own in prepared.cohorts]
+    stores = {own.cohort.name: own.store for own in prepared.cohorts}
+    decoded = Decoded(images_of(cohorts, stores), stores)
+    near = prepared.spec.audit.near_duplicates
+    return audit_decoded(cohorts, prepared.tasks, decoded, near=near)
 
 
 def _of_one_kind(table: pd.DataFrame) -> pd.DataFrame:
@@ -118,6 +139,9 @@ def run_benchmark(
     store: ResultsStore,
     device: torch.device,
     report: Callable[[Progress], None],
+    *,
+    shared: SharedStore | None = None,
+    on_ray: str | None = None,
 ) -> int:
     """Do pending runs.
 
@@ -125,15 +149,24 @@ def run_benchmark(
         prepared: The benchmark; :func:`write_preparation` has been called.
         pending: Those of its runs and controls that shall be done, from :func:`register`.
         store: The store of its output folder.
-        device: Where to compute.
+        device: Where to compute, on this machine.
         report: Called after each run.
+        shared: A store that other drivers share, which gets the results instead of the folder's.
+        on_ray: The nodes of the Ray cluster that this process is connected to compute instead, on
+            the devices that this says: ``auto``, ``cuda`` or ``cpu``.
 
     Returns:
-        How many runs failed.
+        How many runs failed here.
     """
-    keep = prepared.spec.save_models
+    models = store.output / "models" if prepared.spec.save_models else None
+    ledger: Ledger = shared or store
+    if on_ray:
+        from prognobench.execution.ray import execute_on_ray
+
+        images = prepared.images()
+        return execute_on_ray(pending, images, ledger, report, device=on_ray, models=models)
     require_weights([run.entry for run in pending])
-    return execute(pending, prepared.images(), store, device, report, save_models=keep)
+    return execute(pending, prepared.images(), ledger, Worker(device, models), report)
 
 
 def require_weights(wanted: Iterable[BackboneEntry]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,11 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from prognobench.cohorts.cohort import STANDARD_COLUMNS
 from prognobench.execution.task_images import TaskImages
 from prognobench.randomness import generator
-from prognobench.training.job import Job
-from prognobench.training.lane import Trained
-from prognobench.training.probe import solve_probe
-from prognobench.training.recipe import Recipe
+
+if TYPE_CHECKING:  # they load torch, which a plan does not need
+    from prognobench.training.job import Job
+    from prognobench.training.lane import Trained
+    from prognobench.training.recipe import Recipe
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 """Inverse strengths of the penalty to choose from on validation; the last where there is none."""
@@ -85,6 +86,8 @@ def control_features(control: str, images: TaskImages, job: Job) -> npt.NDArray[
 
 def solve_control(job: Job, features: npt.NDArray[np.float32], recipe: Recipe) -> Trained:
     """Fit a control: the logistic regression of the linear probe, under the same class weights."""
+    from prognobench.training.probe import solve_probe
+
     plain = recipe.model_copy(update={"loss": "cross_entropy"})
     return solve_probe(job, features, STRENGTHS, STRENGTHS[-1], plain)
 
@@ -99,7 +102,7 @@ def permuted(job: Job) -> Job:
     for part in ("train", "val"):
         rows = job.rows[part]
         patients, place = np.unique(job.patients[rows], return_inverse=True)
-        own = np.zeros(len(patients), dtype=np.int64)
+        own = np.zeros(len(patients), dtype=job.targets.dtype)
         own[place] = job.targets[rows]
         targets[rows] = random.permutation(own)[place]
     return replace(job, targets=targets)

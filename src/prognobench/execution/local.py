@@ -2,99 +2,109 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
-import torch
-
+from prognobench.execution.drive import Drive, Ended, Event, Free, Joined, Pool, Progress, timed
 from prognobench.execution.environment import describe_environment
-from prognobench.execution.groups import grouped
+from prognobench.execution.groups import Group, as_batches, grouped, is_trained
+from prognobench.execution.processes import ProcessPool, processes_for, spread
+from prognobench.execution.scheduler import Scheduler
 from prognobench.execution.task_images import TaskImages
 from prognobench.execution.worker import Worker
 from prognobench.plan import ControlRun, Run
-from prognobench.results.store import ResultsStore
+from prognobench.results.ledger import Ledger
+from prognobench.results.records import RunResult
+
+NAME = "local"
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Where the work stands after a run.
+class LocalPool:
+    """The one worker of this process; waiting for an event is doing its work."""
 
-    Attributes:
-        finished: Runs finished in this go, failed ones included.
-        total: Runs to be done in this go.
-        run: The run just finished.
-        failed: Why it failed; None when it did not.
-        seconds_left: Estimated time for the rest.
-    """
+    def __init__(
+        self,
+        worker: Worker,
+        runs: Mapping[str, Run | ControlRun],
+        images: Mapping[tuple[str, int], TaskImages],
+        started: Callable[..., None],
+    ) -> None:
+        self._worker, self._runs, self._images, self._started = worker, runs, images, started
+        self._given: tuple[str, Sequence[str]] | None = None
+        self._joined = False
 
-    finished: int
-    total: int
-    run: Run | ControlRun
-    failed: str | None
-    seconds_left: float
+    def begin(self, worker: str, runs: Sequence[str]) -> None:
+        """Take runs that belong together; they are done while :meth:`events` is read."""
+        self._given = worker, runs
+
+    def events(self) -> Iterator[Event]:
+        """Do what was given, and yield what comes of it as it comes."""
+        if not self._joined:
+            self._joined = True
+            yield Joined(NAME, describe_environment(self._worker.device))
+        if self._given is None:
+            return
+        (name, given), self._given = self._given, None
+        group = tuple(self._runs[run] for run in given)
+        own = self._images[group[0].task.name, group[0].entry.image_size]
+        left = 0 if is_trained(group[0]) else len(group)  # what is solved is there all at once
+        for run, outcome, seconds in timed(self._worker.work(group, own, self._started)):
+            left -= 1
+            yield Ended(name, run, outcome, seconds, more=left > 0)
+        yield Free(name)
 
 
 def execute(
     pending: Sequence[Run | ControlRun],
     images: Mapping[tuple[str, int], TaskImages],
-    store: ResultsStore,
-    device: torch.device,
+    ledger: Ledger,
+    worker: Worker,
     report: Callable[[Progress], None],
-    *,
-    save_models: bool = False,
 ) -> int:
     """Do runs, those that belong together at once; a failure is noted and stops nothing.
+
+    First comes what is solved on cached features, with all cores; then what is trained, on a CPU
+    in several processes.
 
     Args:
         pending: The runs to do, in order.
         images: Images of each task by its name and the input size.
-        store: Where results go, each as soon as it is there.
-        device: Where to compute.
+        ledger: Where results go, each as soon as it is there.
+        worker: What does them.
         report: Called after each run.
-        save_models: Whether what each run trained is kept in the output folder.
 
     Returns:
         How many runs failed.
     """
-    worker = Worker(device, store.output / "models" if save_models else None)
-    environment = describe_environment(device)
-    seconds: dict[tuple[str, ...], list[float]] = {}
-    failures = count = 0
-    left = {run.id: run for run in pending}
-    for group in grouped(pending, images):
+    groups = grouped(pending, images)
+
+    def work(
+        group: Group, started: Callable[..., None]
+    ) -> Iterator[tuple[str, RunResult | Exception]]:
         own = images[group[0].task.name, group[0].entry.image_size]
-        began = time.perf_counter()
-        for name, result in worker.work(group, own, store.start):
-            failed = None
-            if isinstance(result, Exception):
-                failed = f"{type(result).__name__}: {' '.join(str(result).split())}"
-                store.fail(name, failed, environment)
-                failures += 1
-            else:
-                store.finish(name, result, environment)
-            run = left.pop(name)
-            now = time.perf_counter()
-            seconds.setdefault(_kind(run), []).append(now - began)
-            began, count = now, count + 1
-            rest = _seconds_left(list(left.values()), seconds)
-            report(Progress(count, len(pending), run, failed, rest))
-    return failures
+        yield from worker.work(group, own, started)
 
+    def drive(own: Sequence[Group], pool: Pool) -> int:
+        scheduler = Scheduler(as_batches(own, images))
+        runs = {run.id: run for group in own for run in group}
+        done = total - len(runs) if own is apart else 0
 
-def _kind(run: Run | ControlRun) -> tuple[str, ...]:
-    """Return what runs of about equal cost have in common."""
-    varied = f"{run.split.shots} {run.split.level}"
-    return (run.backbone, run.strategy, run.split.regime, varied)
+        def tell(state: Progress) -> None:
+            report(replace(state, finished=done + state.finished, total=total))
 
+        return Drive(scheduler, runs, pool, ledger, tell).work()
 
-def _seconds_left(
-    rest: Sequence[Run | ControlRun], seconds: Mapping[tuple[str, ...], list[float]]
-) -> float:
-    """Estimate the rest from runs of the same kind, else of the same strategy, else of any."""
-    means = {kind: sum(own) / len(own) for kind, own in seconds.items()}
-    overall = sum(means.values()) / len(means)
-    by_strategy: dict[str, float] = {}
-    for (_, strategy, *_), mean in means.items():
-        by_strategy[strategy] = max(mean, by_strategy.get(strategy, 0.0))
-    return sum(means.get(_kind(run), by_strategy.get(run.strategy, overall)) for run in rest)
+    total = len(pending)
+    trained = [group for group in groups if is_trained(group[0])]
+    count = processes_for(worker.device, trained)
+    apart = spread(trained, count) if count > 1 else []
+    here = [group for group in groups if count == 1 or not is_trained(group[0])]
+    known = {run.id: run for run in pending}
+    failed = drive(here, LocalPool(worker, known, images, ledger.start)) if here else 0
+    if apart:
+        first = apart[0]
+        worker.make_ready(first, images[first[0].task.name, first[0].entry.image_size])
+        with contextlib.closing(ProcessPool(work, apart, count)) as pool:
+            failed += drive(apart, pool)
+    return failed

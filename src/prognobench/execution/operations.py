@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
 
-from prognobench.backbones.counting import count_cost
+from prognobench.backbones.catalog.costs import cost_of
 from prognobench.execution.prepare import Prepared
-from prognobench.plan import Run
+from prognobench.plan import ControlRun, Run
+from prognobench.splits.split import PARTS, Split
 from prognobench.strategies.linear import LinearOptions
 
 ASSUMED_RATE = 50e12
@@ -18,6 +20,12 @@ BACKWARD_OF_INPUTS = 1
 
 BACKWARD_OF_WEIGHTS = 1
 """The gradients of all weights besides, in forward passes."""
+
+USUAL_FLOPS = 10e9
+"""Operations of one image, forward, of a backbone that was not counted."""
+
+SOLVING = 1e9
+"""Operations that solving a linear probe or a control stands for."""
 
 
 def operations(prepared: Prepared, pending: Container[str]) -> float:
@@ -32,22 +40,45 @@ def operations(prepared: Prepared, pending: Container[str]) -> float:
         prepared: The benchmark.
         pending: Ids of the runs that are still to be done.
     """
-    images = {task.name: task.table["patient_id"].value_counts() for task in prepared.tasks}
+    from prognobench.backbones.counting import count_cost
+
+    images = {task.name: Counter(task.table["patient_id"]) for task in prepared.tasks}
     total = 0.0
     featured: set[tuple[str, str]] = set()
+    sizes: dict[tuple[str, str], dict[str, int]] = {}
     for run in prepared.runs:
         if run.id not in pending:
             continue
-        counts = images[run.task.name]
+        task = run.task.name
         forward = float(count_cost(run.entry).flops)
         if isinstance(run.options, LinearOptions):
-            if (run.backbone, run.task.name) not in featured:
-                featured.add((run.backbone, run.task.name))
-                total += forward * float(counts.sum())
+            if (run.backbone, task) not in featured:
+                featured.add((run.backbone, task))
+                total += forward * images[task].total()
             continue
-        passes = 1 + BACKWARD_OF_INPUTS + BACKWARD_OF_WEIGHTS * (run.method.name == "full")
-        total += forward * _image_passes(run, {str(k): int(n) for k, n in counts.items()}, passes)
+        # Thousands of runs share a split, and counting its images takes longer than all the rest.
+        split = (task, run.split.name)
+        if split not in sizes:
+            sizes[split] = _part_sizes(run.split, images[task])
+        total += forward * _image_passes(run, sizes[split])
     return total
+
+
+def expected_cost(run: Run | ControlRun, patient_ids: Sequence[str], together: int) -> float:
+    """Return the floating-point operations of a run, roughly: what schedulers start from.
+
+    No network is made: backbones that the catalog does not know count as :data:`USUAL_FLOPS`.
+
+    Args:
+        run: The run.
+        patient_ids: The patient of each image of its task.
+        together: Number of runs that share the features of a linear probe.
+    """
+    known = cost_of(run.entry.name)
+    forward = float(known.flops if known else USUAL_FLOPS)
+    if not isinstance(run, Run) or isinstance(run.options, LinearOptions):
+        return forward * len(patient_ids) / together + SOLVING
+    return forward * _image_passes(run, _part_sizes(run.split, Counter(patient_ids)))
 
 
 def sustained_seconds(count: float) -> float:
@@ -55,12 +86,16 @@ def sustained_seconds(count: float) -> float:
     return count / ASSUMED_RATE
 
 
-def _image_passes(run: Run, images: dict[str, int], passes: int) -> float:
+def _part_sizes(split: Split, images: Mapping[str, int]) -> dict[str, int]:
+    sizes = dict.fromkeys(PARTS, 0)
+    for patient, part in split.parts.items():
+        sizes[part] += images.get(patient, 0)
+    return sizes
+
+
+def _image_passes(run: Run, sizes: Mapping[str, int]) -> float:
     """Return how many forward passes of an image a run costs, its backward passes among them."""
-    sizes = dict.fromkeys(("train", "val", "test"), 0)
-    for patient, part in run.split.parts.items():
-        if part in sizes:
-            sizes[part] += images.get(patient, 0)
+    passes = 1 + BACKWARD_OF_INPUTS + BACKWARD_OF_WEIGHTS * (run.method.name == "full")
     if sizes["val"]:
         trained = run.recipe.epochs * sizes["train"]
         validated = run.recipe.epochs * sizes["val"]

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
+from prognobench.audit.images import SIDES
 from prognobench.cohorts.cohort import Cohort
 from prognobench.cohorts.load import load_asked
+from prognobench.cohorts.outcome_kinds import strata
 from prognobench.cohorts.task import Task, select_task
 from prognobench.errors import UserError
 from prognobench.execution.control_features import missing_controls
+from prognobench.execution.lungs import LungBoxes, find_lungs
 from prognobench.execution.task_images import TaskImages
 from prognobench.files import cache_folder, identity
 from prognobench.images.decode import DECODE_VERSION
-from prognobench.images.geometry import GEOMETRY_VERSION
-from prognobench.images.store import StoreResult, build_store
+from prognobench.images.geometry import GEOMETRY_VERSION, Box
+from prognobench.images.store import ImageStore, StoreResult, build_store
 from prognobench.plan import (
     ControlRun,
     PlannedTask,
@@ -26,8 +30,10 @@ from prognobench.plan import (
 from prognobench.spec import BenchmarkSpec, TaskSpec
 from prognobench.splits.split import Split, check_split
 
-PREPROCESSING = {"decode": DECODE_VERSION, "geometry": GEOMETRY_VERSION}
-"""How images become pixels; part of every run's identity."""
+
+def preprocessing(spec: BenchmarkSpec) -> dict[str, Any]:
+    """Return how images become pixels, as plain data; part of every run's identity."""
+    return {"decode": DECODE_VERSION, "geometry": GEOMETRY_VERSION, **spec.images.identity()}
 
 
 @dataclass(frozen=True)
@@ -37,12 +43,22 @@ class PreparedCohort:
     Attributes:
         cohort: The cohort, unreadable images taken out.
         tasks: Its tasks, one an endpoint.
-        store: The decoded images of all its tasks, by input size.
+        store: The decoded images of all its tasks, by size: those that models take, and those
+            that the audit looks at.
+        sizes: The sizes that models take.
+        lungs: How many of these images are cut to the lungs.
     """
 
     cohort: Cohort
     tasks: list[Task]
     store: StoreResult
+    sizes: tuple[int, ...]
+    lungs: int = 0
+
+    @property
+    def largest(self) -> ImageStore:
+        """The images at the largest size that models take."""
+        return self.store.stores[max(self.sizes)]
 
 
 @dataclass(frozen=True)
@@ -71,18 +87,21 @@ class Prepared:
     def images(self) -> dict[tuple[str, int], TaskImages]:
         """Return the images of each task at each input size."""
         found = {}
+        rules = preprocessing(self.spec)
         for own in self.cohorts:
             for task in own.tasks:
                 ids = task.table["image_id"].tolist()
-                content = [own.store.digests[image_id] for image_id in ids]
-                for size, store in own.store.stores.items():
+                content = [own.store.contents[image_id] for image_id in ids]
+                for size in own.sizes:
+                    store = own.store.stores[size]
                     found[task.name, size] = TaskImages(
                         image_ids=tuple(ids),
                         patient_ids=tuple(task.table["patient_id"]),
-                        targets=task.table["target"].to_numpy(dtype="int64"),
-                        pixels=store.images[store.index_of(ids)],
+                        targets=task.table["target"].to_numpy(),
+                        pixels=store.pixels(ids),
                         about=task.table,
-                        key=identity({"files": content, "size": size, **PREPROCESSING}, 64),
+                        outcome=task.outcome,
+                        key=identity({"files": content, "size": size, **rules}, 64),
                     )
         return found
 
@@ -105,7 +124,7 @@ def prepare(spec: BenchmarkSpec, progress: Callable[[int, int], None] | None = N
     planned: list[PlannedTask] = []
     splits: dict[str, list[Split]] = {}
     for group in spec.groups:
-        own = _decode(group, load_asked(group.cohort), sizes, progress)
+        own = _decode(spec, group, load_asked(group.cohort), sizes, progress)
         if any(other.cohort.name == own.cohort.name for other in made):
             raise UserError(
                 f"two cohorts are named '{own.cohort.name}': give one another name, or its "
@@ -113,10 +132,12 @@ def prepare(spec: BenchmarkSpec, progress: Callable[[int, int], None] | None = N
             )
         made.append(own)
         for task in own.tasks:
-            targets = dict(zip(task.patients["patient_id"], task.patients["target"], strict=True))
-            content, columns = task.identity(own.store.digests), task.patient_columns()
+            known = dict(zip(task.patients["patient_id"], task.patients["target"], strict=True))
+            targets = strata(task.kind, known)
+            content, columns = task.identity(own.store.contents), task.patient_columns()
+            recipe = spec.recipe_of(group)
             plan = PlannedTask(
-                own.cohort.name, task.endpoint, content, targets, columns, spec.recipe_of(group)
+                own.cohort.name, task.endpoint, content, targets, columns, recipe, task.kind
             )
             planned.append(plan)
             try:
@@ -126,17 +147,24 @@ def prepare(spec: BenchmarkSpec, progress: Callable[[int, int], None] | None = N
             for split in splits[task.name]:
                 if not split.infeasible:
                     check_split(split, targets)
+    if spec.images.lung_crop and not any(own.lungs for own in made):
+        raise UserError(
+            "images.lung_crop: no image has a lung box or a mask that shows lungs: give the cohort "
+            "a column lung_box or lung_mask, or leave lung_crop out"
+        )
     missing = {task.name: missing_controls(task.table) for own in made for task in own.tasks}
+    rules = preprocessing(spec)
     return Prepared(
         spec,
         made,
         splits,
-        expand(spec, planned, splits, PREPROCESSING),
-        expand_controls(spec, planned, splits, PREPROCESSING, missing),
+        expand(spec, planned, splits, rules),
+        expand_controls(spec, planned, splits, rules, missing),
     )
 
 
 def _decode(
+    spec: BenchmarkSpec,
     group: TaskSpec,
     cohort: Cohort,
     sizes: list[int],
@@ -149,9 +177,25 @@ def _decode(
         needed = sorted({image_id for task in tasks for image_id in task.table["image_id"]})
         rows = cohort.table.set_index("image_id")["path"]
         files = {image_id: cohort.root / rows[image_id] for image_id in needed}
-        store = build_store(files, sizes, folder, progress)
+        boxes: Mapping[str, Box] = {}
+        if spec.images.lung_crop:
+            lungs = find_lungs(cohort, needed, spec.images, folder)
+            if lungs.without and spec.images.without_lungs == "drop":
+                cohort = _without_lungs(cohort, lungs)
+                continue
+            boxes = lungs.boxes
+            if sentence := lungs.sentence(cohort.name):
+                tasks = [replace(own, warnings=(*own.warnings, sentence)) for own in tasks]
+        store = build_store(
+            files,
+            [*sizes, *SIDES],
+            folder,
+            progress,
+            percentiles=spec.images.percentiles,
+            boxes=boxes,
+        )
         if not store.failures:
-            return PreparedCohort(cohort, tasks, store)
+            return PreparedCohort(cohort, tasks, store, tuple(sizes), len(boxes))
         if len(store.failures) == len(files):
             image_id, reason = next(iter(store.failures.items()))
             raise UserError(
@@ -163,3 +207,16 @@ def _decode(
             cohort = cohort.without(
                 failed, "unreadable_image", f"the image cannot be read: {reason}"
             )
+
+
+def _without_lungs(cohort: Cohort, lungs: LungBoxes) -> Cohort:
+    if not lungs.boxes:
+        reason = next(iter(lungs.without.values()))
+        raise UserError(
+            f"images.without_lungs: drop would take every image of the cohort '{cohort.name}' out "
+            f"({reason}): give the column lung_box or lung_mask, or leave it out"
+        )
+    for reason in sorted(set(lungs.without.values())):
+        own = {image_id for image_id, why in lungs.without.items() if why == reason}
+        cohort = cohort.without(own, "no_lungs", reason)
+    return cohort

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from prognobench.cohorts.outcome_kinds import BINARY, OtherOutcome
+
 
 @dataclass(frozen=True)
 class TaskImages:
@@ -16,10 +18,12 @@ class TaskImages:
     Attributes:
         image_ids: Ids of the N images.
         patient_ids: Patient of each.
-        targets: int64 [N], target of each image's patient.
+        targets: [N], the target of each image's patient, as
+            :class:`~prognobench.training.job.Job` has it.
         pixels: uint8 [N, S, S]; may be memory-mapped.
         key: Hash of the pixels and their order.
         about: What else is known of each image: view, site and the clinical columns.
+        outcome: Of what kind the targets are.
     """
 
     image_ids: tuple[str, ...]
@@ -28,3 +32,4 @@ class TaskImages:
     pixels: npt.NDArray[np.uint8]
     key: str
     about: pd.DataFrame
+    outcome: OtherOutcome = BINARY

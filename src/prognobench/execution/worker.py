@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from prognobench.execution.control_features import (
 from prognobench.execution.groups import Group
 from prognobench.execution.task_images import TaskImages
 from prognobench.plan import ControlRun, Run
+from prognobench.results.outage import told
 from prognobench.results.records import PREDICTION_COLUMNS, RunResult
 from prognobench.splits.split import PARTS
 from prognobench.strategies.linear import LinearOptions
@@ -34,8 +36,12 @@ from prognobench.training.engine import train_together
 from prognobench.training.features import cached_features
 from prognobench.training.job import Job, prior_logit_shift
 from prognobench.training.lane import Trained
+from prognobench.training.losses import score_scale
 from prognobench.training.probe import solve_probes, train_probe
 from prognobench.training.score import THRESHOLD
+
+IMAGES_SHARE = 0.5
+"""Of a device's free memory, what the images of a task may take at most."""
 
 
 class Worker:
@@ -52,19 +58,23 @@ class Worker:
         self._images: tuple[str, torch.Tensor] | None = None
 
     def work(
-        self, group: Group, images: TaskImages, started: Callable[[str], None]
+        self, group: Group, images: TaskImages, started: Callable[..., None]
     ) -> Iterator[tuple[str, RunResult | Exception]]:
         """Train and predict runs or controls that belong together.
 
         Args:
             group: From :func:`~prognobench.execution.groups.grouped`, in state pending.
             images: The images of their task, at the input size of their backbone.
-            started: Called with a run's id when it begins.
+            started: Called with the ids of one or more runs when they begin.
 
         Yields:
             Each run's id with its result, or with why it failed, as they end.
         """
-        jobs = {run.id: self._job(run, images) for run in group}
+        try:
+            jobs = {run.id: self._job(run, images) for run in group}
+        except (RuntimeError, MemoryError) as error:  # its images do not fit on the device
+            yield from ((run.id, error) for run in group)
+            return
         recipes = {run.id: run.recipe for run in group}
         for run, trained in self._train(group, jobs, images, started):
             if isinstance(trained, Exception):
@@ -75,6 +85,21 @@ class Worker:
             except FloatingPointError as error:
                 yield run, error
 
+    def make_ready(self, group: Group, images: TaskImages) -> None:
+        """Load what a group needs, and nothing else: processes forked after that share it.
+
+        Args:
+            group: From :func:`~prognobench.execution.groups.grouped`.
+            images: The images of their task, at the input size of their backbone.
+        """
+        self._backbone, self._images = None, None
+        first = group[0]
+        self._on_device(images)
+        self._load(first)
+        if isinstance(first, Run):
+            for module in first.method.imports:
+                importlib.import_module(module)
+
     def _job(self, run: Run | ControlRun, images: TaskImages) -> Job:
         return Job(
             run=run.id,
@@ -83,6 +108,7 @@ class Worker:
             patients=np.unique(images.patient_ids, return_inverse=True)[1].astype(np.int64),
             rows=_rows(images.patient_ids, run.split.parts),
             prevalence=run.split.prevalence,
+            kind=images.outcome.kind,
         )
 
     def _train(
@@ -90,7 +116,7 @@ class Worker:
         group: Group,
         jobs: Mapping[str, Job],
         images: TaskImages,
-        started: Callable[[str], None],
+        started: Callable[..., None],
     ) -> Iterator[tuple[str, Trained | Exception]]:
         first = group[0]
         runs = {run.id: run for run in group if isinstance(run, Run)}
@@ -104,8 +130,7 @@ class Worker:
                     self._save(runs[name], outcome, backbone)
                 yield name, outcome
             return
-        for run in group:
-            started(run.id)
+        started(*(run.id for run in group))
         try:
             solved = self._solve(group, jobs, images)
         except UserError:
@@ -139,7 +164,8 @@ class Worker:
     def _save(self, run: Run, trained: Trained, backbone: Backbone) -> None:
         if self.models and trained.head:
             adapted = trained.backbone or backbone
-            save_model(adapted, trained.head, run.method, self.models / run.id)
+            with told(self.models.parent):
+                save_model(adapted, trained.head, run.method, self.models / run.id)
 
     def _control(self, run: ControlRun, job: Job, images: TaskImages) -> Trained:
         if run.control != PERMUTED:
@@ -154,10 +180,21 @@ class Worker:
 
     def _on_device(self, images: TaskImages) -> torch.Tensor:
         if self._images is None or self._images[0] != images.key:
-            # A copy: torch refuses to share memory that it may not write to.
-            pixels = torch.from_numpy(np.array(images.pixels)).unsqueeze(1)
-            self._images = (images.key, pixels.to(self.device))
+            # torch refuses to share memory that it may not write to: that is copied.
+            own = np.require(images.pixels, requirements="W")
+            pixels = torch.from_numpy(own).unsqueeze(1)
+            # Where they do not fit, they stay with the machine and go to the device by the batch.
+            fit = fits(pixels.nbytes, self.device)
+            self._images = (images.key, pixels.to(self.device) if fit else pixels)
         return self._images[1]
+
+
+def fits(count: int, device: torch.device) -> bool:
+    """Return whether so many bytes of images leave memory enough on a device to train with."""
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return count <= IMAGES_SHARE * free
 
 
 def _result(images: TaskImages, job: Job, trained: Trained, imbalance: str) -> RunResult:
@@ -169,8 +206,10 @@ def _result(images: TaskImages, job: Job, trained: Trained, imbalance: str) -> R
         threshold=THRESHOLD,
         trainable_parameters=trained.parameters,
         train_seconds=trained.seconds,
+        kind=job.kind,
         train_info={
             **trained.info,
+            **_scale(job, trained.logits),
             "n_images": {part: len(rows) for part, rows in job.rows.items()},
             "process_peak_memory_bytes": peak,
         },
@@ -195,7 +234,24 @@ def _predictions(images: TaskImages, job: Job, logits: npt.NDArray[np.float64]) 
         "image_id": [images.image_ids[row] for row in rows],
         "part": [part_of[row] for row in rows],
         "target": images.targets[rows],
-        "logit": chosen,
-        "probability": 1 / (1 + np.exp(-chosen)),
     }
-    return pd.DataFrame(values, columns=list(PREDICTION_COLUMNS))
+    scale = _scale(job, logits)
+    if job.kind == "ordinal":
+        score = scale["score_mean"] + scale["score_deviation"] * chosen
+        values["score"] = np.clip(score, 0, images.outcome.highest)
+    elif job.kind == "time_to_event":
+        # A Cox model has no intercept: outputs of one that has are those of all its neighbours.
+        values["log_hazard"] = chosen - scale["log_hazard_mean"]
+    else:
+        values |= {"logit": chosen, "probability": 1 / (1 + np.exp(-chosen))}
+    return pd.DataFrame(values, columns=list(PREDICTION_COLUMNS[job.kind]))
+
+
+def _scale(job: Job, logits: npt.NDArray[np.float64]) -> dict[str, float]:
+    """Return by what the output of a model becomes a score, or a log hazard."""
+    if job.kind == "binary":
+        return {}
+    if job.kind == "time_to_event":
+        return {"log_hazard_mean": float(logits[job.rows["train"]].mean())}
+    mean, deviation = score_scale(job.targets[job.rows["train"]])
+    return {"score_mean": mean, "score_deviation": deviation}

@@ -80,5 +80,6 @@ def write_contact_sheet(store: ImageStore, rows: pd.DataFrame, path: Path) -> No
 
 def _label(row: dict[Hashable, Any]) -> str:
     view = row.get("view")
-    words = ["event" if row["target"] == 1 else "no event"]
+    known = {1: ["event"], 0: ["no event"]}
+    words = known.get(row["target"], [])
     return " ".join([*words, view] if isinstance(view, str) else words)

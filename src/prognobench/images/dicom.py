@@ -3,7 +3,12 @@
 In this order: the modality LUT (or rescale slope and intercept); the first VOI LUT, or else the
 first window by its own function; black to white in 256 equal bins; MONOCHROME1 inverted. Without
 a VOI LUT or window the range is that of the file's depth (``BitsStored``), whatever the image
-holds, so that images of one detector stay comparable. Colour goes to grey as in a PNG.
+holds, so that images of one detector stay comparable. Only a depth of 16 bits is not believed,
+since many files name that of the container: the depth is then the one that the values use, as in a
+PNG. Colour and palettes go to grey as in a PNG.
+
+Every grey image of up to 16 bits goes through a table of its codes, so that the rule is applied to
+each value that can be, not to each pixel. Each transfer syntax has one decoder.
 
 No value of the file ever enters a message, since DICOM files name their patients.
 """
@@ -11,37 +16,98 @@ No value of the file ever enters a message, since DICOM files name their patient
 from __future__ import annotations
 
 import io
+import warnings
+import zlib
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pydicom
-from pydicom.pixels.processing import apply_modality_lut, apply_voi
+from pydicom import uid
+from pydicom.encaps import get_frame
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
+from pydicom.pixels.utils import pixel_array
 
-from prognobench.images.decode import ImageError, check_size, to_eight_bits
+from prognobench.images.codestream import MAX_SCANS, frame_size, has_too_many_scans
+from prognobench.images.pictures import colour_to_grey
+from prognobench.images.raster import ImageError, Raster, check_size, to_eight_bits, used_depth
 
+MAX_DATASET = 500_000_000
+"""Largest data set that a deflated file may hold, in bytes."""
+
+MAX_TILES = 10_000
+"""Most tiles of a JPEG 2000 image."""
+
+_META_BYTES = 4096
 _GREY = ("MONOCHROME1", "MONOCHROME2")
-_COLOUR_WEIGHTS = np.array([19595, 38470, 7471], dtype=np.int64)
+_UNCOMPRESSED = (
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+)
+_DECODERS: dict[str, str] = {
+    uid.RLELossless: "pydicom",
+    uid.JPEGBaseline8Bit: "pillow",
+    **dict.fromkeys(
+        [
+            uid.JPEGExtended12Bit,
+            uid.JPEGLossless,
+            uid.JPEGLosslessSV1,
+            uid.JPEGLSLossless,
+            uid.JPEGLSNearLossless,
+            uid.JPEG2000Lossless,
+            uid.JPEG2000,
+            uid.HTJ2K,
+            uid.HTJ2KLossless,
+            uid.HTJ2KLosslessRPCL,
+        ],
+        "pylibjpeg",
+    ),
+}
+_TAGS = [
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "PlanarConfiguration",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "ModalityLUTSequence",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "VOILUTSequence",
+    "VOILUTFunction",
+    "WindowCenter",
+    "WindowWidth",
+    *(
+        f"{prefix}{colour}PaletteColorLookupTable{what}"
+        for colour in ("Red", "Green", "Blue")
+        for prefix, what in (("", "Descriptor"), ("", "Data"), ("Segmented", "Data"))
+    ),
+    "ExtendedOffsetTable",
+    "ExtendedOffsetTableLengths",
+    "PixelData",
+]
 
 # pydicom's warnings about odd values quote them; here they would print identifiers.
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 
-def decode_dicom(data: bytes) -> npt.NDArray[np.uint8]:
+def read_dicom(data: bytes) -> Raster:
     """Decode the bytes of a DICOM file with one grey or colour image.
 
     Raises:
         ImageError: When the file holds no such image or cannot be decoded.
     """
     try:
-        dataset = pydicom.dcmread(io.BytesIO(data), force=False)
-        _check(dataset)
-        stored = np.asarray(dataset.pixel_array)
-        if stored.shape[:2] != (int(dataset.Rows), int(dataset.Columns)):
-            raise ImageError("the DICOM pixel data have another size than the header says")
-        if stored.ndim == 3:
-            return _colour_to_grey(stored)
-        return _display(stored, dataset)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset = pydicom.dcmread(io.BytesIO(_inflated(data)), specific_tags=_TAGS)
+            return _read(dataset)
     except (ImageError, MemoryError):
         raise
     except Exception as error:
@@ -49,7 +115,31 @@ def decode_dicom(data: bytes) -> npt.NDArray[np.uint8]:
         raise ImageError(f"the DICOM file cannot be decoded ({type(error).__name__})") from None
 
 
-def _check(dataset: Any) -> None:
+def _inflated(data: bytes) -> bytes:
+    """Return a file of the deflated transfer syntax as a plain one, if that is not too large."""
+    deflated, explicit = str(uid.DeflatedExplicitVRLittleEndian), str(uid.ExplicitVRLittleEndian)
+    syntax = b"\x02\x00\x10\x00UI\x16\x00" + deflated.encode()
+    if syntax not in data[:_META_BYTES]:
+        return data
+    if data[132:140] != b"\x02\x00\x00\x00UL\x04\x00":
+        raise ImageError("the DICOM file does not say how long its first part is")
+    # The length of the first part is the value of its first element, which ends at byte 144.
+    start = 144 + int.from_bytes(data[140:144], "little")
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    plain = inflater.decompress(data[start:], MAX_DATASET)
+    if not inflater.eof:
+        more = bool(inflater.unconsumed_tail)
+        raise ImageError(
+            f"the deflated DICOM data set is larger than {MAX_DATASET // 1_000_000} MB"
+            if more
+            else "the deflated DICOM data set ends too early"
+        )
+    plain_syntax = syntax[:8] + explicit.encode().ljust(len(deflated), b"\0")
+    head = data[:start].replace(syntax, plain_syntax, 1)
+    return head + plain
+
+
+def _read(dataset: Any) -> Raster:
     if "PixelData" not in dataset:
         raise ImageError("the DICOM file holds no image")
     rows, columns = int(dataset.get("Rows", 0) or 0), int(dataset.get("Columns", 0) or 0)
@@ -59,31 +149,109 @@ def _check(dataset: Any) -> None:
         raise ImageError(f"the DICOM file holds {frames} frames, one image was expected")
     photometric = str(dataset.get("PhotometricInterpretation", ""))
     samples = int(dataset.get("SamplesPerPixel", 1) or 1)
-    if samples == 1 and photometric not in _GREY:
+    if int(dataset.BitsAllocated) not in (1, 8, 16):
+        raise ImageError("the DICOM image has more than 16 bits a pixel")
+    if not 1 <= int(dataset.BitsStored) <= int(dataset.BitsAllocated):
+        raise ImageError("the DICOM header's Bits Stored and Bits Allocated contradict each other")
+    if samples not in (1, 3) or (samples == 1 and photometric not in (*_GREY, "PALETTE COLOR")):
         raise ImageError("the DICOM image is neither grey nor of three colours")
-    if samples == 3 and int(dataset.BitsAllocated) != 8:
-        raise ImageError("the DICOM image has colours of more than 8 bits")
+    syntax = dataset.file_meta.TransferSyntaxUID
+    stored = _pixels(dataset, syntax, (rows, columns), samples)
+    if samples == 3:
+        grey = colour_to_grey(stored)
+        return Raster(grey, to_eight_bits(_codes(grey), 0, int(dataset.BitsStored)))
+    if stored.dtype.itemsize > 2 or stored.dtype.kind not in "ui":
+        raise ImageError("the DICOM image has more than 16 bits a pixel")
+    values = _values(dataset, stored, packed=syntax in (*_UNCOMPRESSED, uid.RLELossless))
+    if photometric == "PALETTE COLOR":
+        return _by_palette(stored, values, dataset)
+    return _by_table(stored, values, dataset)
 
 
-def _colour_to_grey(stored: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    weighted = stored.astype(np.int64) @ _COLOUR_WEIGHTS
-    return ((weighted + 0x8000) >> 16).astype(np.uint8)
+def _pixels(dataset: Any, syntax: str, shape: tuple[int, int], samples: int) -> npt.NDArray[Any]:
+    options: dict[str, Any] = {"correct_unused_bits": False, "index": 0}
+    if syntax not in _UNCOMPRESSED:
+        if syntax not in _DECODERS:
+            raise ImageError("the DICOM file is compressed in a way that cannot be read")
+        options["decoding_plugin"] = _DECODERS[syntax]
+        if syntax != uid.RLELossless:
+            _check_frame(get_frame(dataset.PixelData, 0, number_of_frames=1), shape, samples)
+    stored: npt.NDArray[Any] = np.asarray(pixel_array(dataset, **options))
+    if stored.shape != (shape if samples == 1 else (*shape, samples)):
+        raise ImageError("the DICOM pixel data have another size than the header says")
+    # Big endian comes as it is stored, and codes are looked up as the machine has them.
+    return stored.astype(stored.dtype.newbyteorder("="), copy=False)
 
 
-def _display(stored: npt.NDArray[Any], dataset: Any) -> npt.NDArray[np.uint8]:
+def _check_frame(frame: bytes, shape: tuple[int, int], samples: int) -> None:
+    size = frame_size(frame)
+    if size is None:
+        raise ImageError("the compressed DICOM pixel data have no header")
+    if (size.height, size.width) != shape or size.components != samples:
+        raise ImageError("the DICOM pixel data have another size than the header says")
+    if has_too_many_scans(frame):
+        raise ImageError(f"the compressed DICOM pixel data are in more than {MAX_SCANS} scans")
+    if size.tiles > MAX_TILES:
+        raise ImageError("the compressed DICOM pixel data are in too many tiles")
+
+
+def _codes(stored: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    return np.arange(256**stored.dtype.itemsize, dtype=np.int64)
+
+
+def _values(dataset: Any, stored: npt.NDArray[Any], packed: bool) -> npt.NDArray[np.int64]:
+    """Return the stored value that each code of the container stands for.
+
+    Args:
+        dataset: The header.
+        stored: The pixels.
+        packed: Whether the container is the file's own, whose unused bits may hold anything, such
+            as an overlay. A decoder's has none.
+    """
+    codes = _codes(stored)
+    bits, signed = int(dataset.BitsStored), bool(int(dataset.PixelRepresentation))
+    if packed and int(dataset.BitsAllocated) > 1:
+        codes = codes >> max(0, int(dataset.get("HighBit", bits - 1)) + 1 - bits)
+        codes = codes & (2**bits - 1)
+    else:
+        bits = 8 * stored.dtype.itemsize
+    return np.where(codes >= 2 ** (bits - 1), codes - 2**bits, codes) if signed else codes
+
+
+def _by_palette(stored: npt.NDArray[Any], values: npt.NDArray[np.int64], dataset: Any) -> Raster:
+    colour = np.asarray(apply_color_lut(values.astype(np.int32), dataset))
+    grey = colour_to_grey(colour[..., :3])
+    return Raster(
+        _as_codes(stored), to_eight_bits(grey, 0, 8 * grey.dtype.itemsize), grey.astype(np.float64)
+    )
+
+
+def _by_table(stored: npt.NDArray[Any], values: npt.NDArray[np.int64], dataset: Any) -> Raster:
+    bright = -1.0 if dataset.PhotometricInterpretation == "MONOCHROME1" else 1.0
+    codes = _as_codes(stored)
+    meant = np.asarray(apply_modality_lut(values, dataset), dtype=np.float64)
     window = _window(dataset)
     if dataset.get("VOILUTSequence"):
-        grey = _by_voi_lut(apply_modality_lut(stored, dataset), dataset)
-    elif window is not None:
-        grey = _by_window(apply_modality_lut(stored, dataset), *window)
+        grey, falling = _by_voi_lut(meant, dataset)
+        values_sign = -bright if falling else bright
     else:
-        grey = _by_depth(stored, dataset)
-    return 255 - grey if dataset.PhotometricInterpretation == "MONOCHROME1" else grey
+        values_sign = bright
+        grey = _by_depth(codes, values, dataset) if window is None else _by_window(meant, *window)
+    display = 255 - grey if bright < 0 else grey
+    return Raster(codes, display, values_sign * meant)
 
 
-def _by_voi_lut(values: npt.NDArray[Any], dataset: Any) -> npt.NDArray[np.uint8]:
+def _as_codes(stored: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return stored.view(f"u{stored.dtype.itemsize}")
+
+
+def _by_voi_lut(meant: npt.NDArray[np.float64], dataset: Any) -> tuple[npt.NDArray[np.uint8], bool]:
+    """Return the grey by the first VOI LUT, and whether it turns bright into dark."""
     depth = int(dataset.VOILUTSequence[0].LUTDescriptor[2])
-    return to_eight_bits(apply_voi(values.astype(np.int64), dataset), 0, depth)
+    looked_up = np.asarray(apply_voi(meant.astype(np.int64), dataset))
+    order = np.argsort(meant, kind="stable")
+    falling = bool(looked_up[order[0]] > looked_up[order[-1]])
+    return to_eight_bits(looked_up, 0, depth), falling
 
 
 def _window(dataset: Any) -> tuple[float, float, str] | None:
@@ -91,7 +259,7 @@ def _window(dataset: Any) -> tuple[float, float, str] | None:
     function = str(dataset.get("VOILUTFunction", "") or "LINEAR").upper()
     # A window without a width is a slip of some exporters; the full range is what is left.
     least = 1.0 if function == "LINEAR" else 0.0
-    if centre is None or width is None or width <= least:
+    if centre is None or width is None or not width > least:
         return None
     return centre, width, function
 
@@ -100,28 +268,36 @@ def _first(value: Any) -> float | None:
     if value is None or value == "":
         return None
     if isinstance(value, list | tuple | pydicom.multival.MultiValue):
-        return float(value[0]) if len(value) else None
-    return float(value)
+        return _first(value[0]) if len(value) else None
+    number = float(value)
+    return number if np.isfinite(number) else None
 
 
 def _by_window(
-    values: npt.NDArray[Any], centre: float, width: float, function: str
+    values: npt.NDArray[np.float64], centre: float, width: float, function: str
 ) -> npt.NDArray[np.uint8]:
     """Apply a window by the formulas of DICOM PS3.3, C.11.2.1.2 and C.11.2.1.3."""
-    x = values.astype(np.float64)
     if function == "SIGMOID":
-        share = 1.0 / (1.0 + np.exp(np.clip(-4.0 * (x - centre) / width, -700.0, 700.0)))
+        share = 1.0 / (1.0 + np.exp(np.clip(-4.0 * (values - centre) / width, -700.0, 700.0)))
     elif function == "LINEAR_EXACT":
-        share = (x - centre) / width + 0.5
+        share = (values - centre) / width + 0.5
     else:
-        share = (x - (centre - 0.5)) / (width - 1.0) + 0.5
+        share = (values - (centre - 0.5)) / (width - 1.0) + 0.5
     return np.clip(np.floor(share * 256.0), 0, 255).astype(np.uint8)
 
 
-def _by_depth(stored: npt.NDArray[Any], dataset: Any) -> npt.NDArray[np.uint8]:
+def _by_depth(
+    codes: npt.NDArray[Any], values: npt.NDArray[np.int64], dataset: Any
+) -> npt.NDArray[np.uint8]:
     if lut := dataset.get("ModalityLUTSequence"):
-        return to_eight_bits(apply_modality_lut(stored, dataset), 0, int(lut[0].LUTDescriptor[2]))
-    depth = int(dataset.BitsStored)
-    low = -(2 ** (depth - 1)) if int(dataset.PixelRepresentation) else 0
-    grey = to_eight_bits(stored, low, depth)
+        meant = np.asarray(apply_modality_lut(values, dataset))
+        return to_eight_bits(meant, 0, int(lut[0].LUTDescriptor[2]))
+    depth, signed = int(dataset.BitsStored), bool(int(dataset.PixelRepresentation))
+    if depth == 16:
+        present = values[np.unique(codes)]
+        signed = bool(present.min() < 0)
+        farthest = max(int(present.max()), -1 - int(present.min()))
+        depth = used_depth(2 * farthest if signed else farthest)
+    low = -(2 ** (depth - 1)) if signed else 0
+    grey = to_eight_bits(values, low, depth)
     return 255 - grey if float(dataset.get("RescaleSlope", 1) or 1) < 0 else grey

@@ -9,17 +9,10 @@ from typing import Any
 from prognobench.evaluation.metric import Metric
 from prognobench.report import words
 from prognobench.report.content import Cell, ReportContent
+from prognobench.report.limits import limits
 
-ENOUGH_EVENTS = 100
-"""Patients with (and without) the event that validating a prediction model asks for: Vergouwe et
-al. 2005, J Clin Epidemiol 58:475; Collins et al. 2016, Stat Med 35:214."""
-
-WIDE_INTERVAL = 0.2
-"""Width of the best candidate's interval above which the report says so: a difference of 0.1 to
-either side is more than most published gains."""
-
-COMPANIONS = ("pr_auc", "auroc")
-"""The metrics named beside the headline."""
+COMPANIONS = ("mcc", "pr_auc", "auroc", "quadratic_kappa", "mae", "c_index", "integrated_brier")
+"""The metrics named beside the headline, where a task has them."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +24,12 @@ class Finding:
         headline: The best candidate and its estimate.
         companions: Its other metrics.
         comparison: Who cannot be told apart from it.
-        controls: Whether it beats the controls.
-        undecided: Whether somebody cannot.
+        controls: Whether it beats the controls, and by how much.
+        calibration: Whether its probabilities can be read as risks.
+        cost: What it costs, and who of those as good costs least.
+        undecided: Whether somebody cannot be told apart from the best.
+        row: For the table of settings: the best, its estimate, those who cannot be told apart,
+            the difference to the best control.
     """
 
     setting: str
@@ -40,7 +37,10 @@ class Finding:
     companions: str
     comparison: str
     controls: str
+    calibration: str
+    cost: str
     undecided: bool
+    row: tuple[str, str, str, str]
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,17 @@ class Answer:
     Attributes:
         task: The task's name.
         patients: Its patients and events, in words.
-        findings: One a cell.
+        main: The finding of its main setting.
+        others: Those of its other settings.
+        metric: The title of the metric that ranks.
         limits: What the data cannot support, in sentences.
     """
 
     task: str
     patients: str
-    findings: tuple[Finding, ...]
+    main: Finding
+    others: tuple[Finding, ...]
+    metric: str
     limits: tuple[str, ...]
 
 
@@ -66,12 +70,16 @@ def answers(content: ReportContent, found: Sequence[Cell]) -> list[Answer]:
     made = []
     for task in tasks:
         own = [cell for cell in found if cell.task == task]
+        findings = [_finding(content, cell) for cell in own]
+        main = next((place for place, cell in enumerate(own) if cell.main), 0)
         made.append(
             Answer(
                 task,
                 _patients(content, own),
-                tuple(_finding(content, cell) for cell in own),
-                (*_limits(own), *filter(None, [content.search_note])),
+                findings[main],
+                tuple(one for place, one in enumerate(findings) if place != main),
+                own[main].metric.title,
+                (*limits(content, own), *filter(None, [content.search_note])),
             )
         )
     return made
@@ -79,26 +87,37 @@ def answers(content: ReportContent, found: Sequence[Cell]) -> list[Answer]:
 
 def _patients(content: ReportContent, own: Sequence[Cell]) -> str:
     """Say how many patients were tested and how many of them had which event."""
-    sizes = [_size(row) for cell in own for row in cell.ranked]
+    sizes = [
+        (int(row["n_patients"]), row["n_positive"])
+        for cell in own
+        for row in cell.ranked
+        if row["n_patients"] is not None
+    ]
     if not sizes:
         return "No run of this task is done."
-    patients, events = max(sizes)
+    patients, events = max(sizes, key=lambda size: (size[0], size[1] or 0))
     outcome = content.outcomes.get(own[0].task)
     meaning = f" ({outcome})" if outcome else ""
+    if events is None:
+        return f"{words.plural(patients, 'patient')} tested{meaning}."
+    if own[0].metric.kind == "time_to_event":
+        # Their share would say how long patients were followed up, and no risk.
+        return (
+            f"{words.plural(patients, 'patient')} tested, the event of {words.count(events)} was "
+            f"seen{meaning}."
+        )
     return (
         f"{words.plural(patients, 'patient')} tested, {words.count(events)} with the "
         f"event{meaning}: {words.percent(events / patients)}."
     )
 
 
-def _size(row: Mapping[str, Any]) -> tuple[int, int]:
-    return int(row["n_patients"]), int(row["n_positive"])
-
-
 def _finding(content: ReportContent, cell: Cell) -> Finding:
     """Say who is best in a cell, how good that is, and who may be as good."""
     if not cell.ranked:
-        return Finding(cell.setting, "No candidate has a result.", "", "", "", False)
+        nobody = "No candidate has a result."
+        missing = (nobody, words.MISSING, words.MISSING, words.MISSING)
+        return Finding(cell.setting, nobody, "", "", "", "", "", False, missing)
     first = cell.ranked[0]
     leaders = [row for row in cell.ranked if row["rank"] == first["rank"]]
     names = words.listing(map(words.candidate, leaders))
@@ -106,15 +125,23 @@ def _finding(content: ReportContent, cell: Cell) -> Finding:
     companions = "; ".join(
         _measured(first, content.metrics[name], cell)
         for name in COMPANIONS
-        if name != cell.metric.name
+        if name != cell.metric.name and first.get(name) is not None
     )
     return Finding(
         cell.setting,
         f"{names}{tied}: {_measured(first, cell.metric, cell)}.",
-        f"{companions}.",
+        f"{companions}." if companions else "",
         _comparison(cell, leaders),
         _over_controls(cell, first),
+        _calibration(content, cell, first),
+        _cost(cell, first),
         len(cell.best) > 1,
+        (
+            names,
+            words.value_with_interval(first, cell.metric, cell.metric),
+            f"{len(cell.best)} of {len(cell.ranked)}",
+            words.difference(first, "control_difference", "control_low", "control_high"),
+        ),
     )
 
 
@@ -133,13 +160,20 @@ def _comparison(cell: Cell, leaders: Sequence[Mapping[str, Any]]) -> str:
         return "It is the only candidate with a result."
     if len(cell.best) == len(cell.ranked):
         return f"These data cannot tell any of the {len(cell.ranked)} candidates apart."
-    worse = len(cell.ranked) - len(cell.best)
-    told = "1 candidate is worse." if worse == 1 else f"{worse} candidates are worse."
+    missing = cell.incomplete
+    worse = len(cell.ranked) - len(cell.best) - len(missing)
+    told = ["1 candidate is worse." if worse == 1 else f"{worse} candidates are worse."]
+    if missing:
+        named = words.listing(map(words.candidate, missing))
+        told.append(f"Not compared, because runs are missing: {named}.")
     others = [row for row in cell.best if row not in leaders]
-    if not others:
-        return f"It is told apart from all others: {told}" if len(leaders) == 1 else told
-    named = words.listing(map(words.candidate, others))
-    return f"{words.plural(len(others), 'other')} cannot be told apart from it: {named}. {told}"
+    if others:
+        named = words.listing(map(words.candidate, others))
+        amount = words.plural(len(others), "other")
+        told.insert(0, f"{amount} cannot be told apart from it: {named}.")
+    elif len(leaders) == 1 and worse:
+        told.insert(0, f"It is told apart from {'the others' if missing else 'all others'}:")
+    return " ".join(told)
 
 
 def _over_controls(cell: Cell, first: Mapping[str, Any]) -> str:
@@ -163,44 +197,58 @@ def _over_controls(cell: Cell, first: Mapping[str, Any]) -> str:
     )
 
 
-def _limits(own: Sequence[Cell]) -> list[str]:
-    """Say what the data of a task cannot support."""
-    limits = []
-    decided = [(cell, cell.ranked[0]) for cell in own if cell.ranked]
-    if decided:
-        patients, events = max(_size(row) for cell, _ in decided for row in cell.ranked)
-        rarer = min(events, patients - events)
-        if rarer < ENOUGH_EVENTS:
-            which = "with" if events <= patients - events else "without"
-            limits.append(
-                f"Few events: {words.plural(rarer, 'patient')} {which} the event were tested, "
-                f"where {ENOUGH_EVENTS} are recommended to validate a prediction model. Ranks "
-                "will change with other patients."
-            )
-    unsure = [cell.setting for cell, row in decided if row["ci_low"] is None]
-    if unsure:
-        limits.append(f"No interval for the best estimate: {'; '.join(unsure)}.")
-    chance = [cell.setting for cell, row in decided if _holds_chance(row)]
-    if chance:
-        limits.append(f"Even the best candidate cannot be told from chance: {'; '.join(chance)}.")
-    wide = [
-        f"{words.number(row['ci_high'] - row['ci_low'])} ({cell.setting})"
-        for cell, row in decided
-        if row["ci_low"] is not None and row["ci_high"] - row["ci_low"] > WIDE_INTERVAL
-    ]
-    if wide:
-        limits.append(f"The interval of the best candidate is wide: {'; '.join(wide)}.")
-    whole = ("done", "not_applicable")
-    missing = sum(row["state"] not in whole for cell in own for row in cell.rows)
-    if missing:
-        limits.append(
-            f"Runs are missing for {words.plural(missing, 'candidate')}: failed, not feasible or "
-            "not yet done. See the list of failures."
+def _calibration(content: ReportContent, cell: Cell, first: Mapping[str, Any]) -> str:
+    """Say whether predicted probabilities can be read as risks."""
+    known = {}
+    for name in ("calibration_slope", "calibration_intercept", "ece"):
+        if name in content.metrics and first.get(name) is not None:
+            columns = words.metric_columns(content.metrics[name], cell.metric)
+            known[name] = tuple(first[column] for column in columns)
+    if "calibration_slope" not in known:
+        return ""
+
+    def told(name: str) -> str:
+        value, low, high = known[name]
+        return f"{words.number(value)} ({words.interval(low, high)})"
+
+    slope, low, high = known["calibration_slope"]
+    parts = [f"Calibration slope {told('calibration_slope')}: "]
+    if low is None or high is None:
+        parts.append("these data cannot say whether its probabilities can be read as risks.")
+    elif low <= 1.0 <= high:
+        parts.append("its probabilities are not shown to be too extreme or too timid.")
+    elif slope < 1.0:
+        parts.append("its probabilities are too extreme and must not be read as risks as they are.")
+    else:
+        parts.append("its probabilities are too timid and must not be read as risks as they are.")
+    if "calibration_intercept" in known:
+        value, low, high = known["calibration_intercept"]
+        average = "not shown to be off on average"
+        if low is not None and not low <= 0.0 <= high:
+            average = f"too {'high' if value < 0 else 'low'} on average"
+        parts.append(f" In the large {told('calibration_intercept')}: {average}.")
+    if "ece" in known:
+        parts.append(f" ECE {told('ece')}.")
+    return "".join(parts)
+
+
+def _cost(cell: Cell, first: Mapping[str, Any]) -> str:
+    """Say what the best costs, and which of those as good costs least."""
+    if first["trainable_parameters"] is None or first["train_seconds"] is None:
+        return ""
+
+    def price(row: Mapping[str, Any]) -> str:
+        return (
+            f"{words.plural(int(row['trainable_parameters']), 'trained parameter')}, "
+            f"{words.seconds(row['train_seconds'])} a run"
         )
-    return limits
 
-
-def _holds_chance(row: Mapping[str, Any]) -> bool:
-    """Return whether the interval of an estimate includes the chance level."""
-    ends = (row["ci_low"], row["chance"], row["ci_high"])
-    return None not in ends and ends[0] <= ends[1] <= ends[2]
+    told = f"It costs {price(first)}."
+    rivals = [row for row in cell.best if row["train_seconds"] is not None]
+    cheapest = min(rivals, key=lambda row: row["train_seconds"], default=first)
+    if cheapest is first or len(rivals) < 2:
+        return told
+    return (
+        f"{told} Of those that cannot be told apart from it, {words.candidate(cheapest)} is the "
+        f"quickest to train: {price(cheapest)}."
+    )

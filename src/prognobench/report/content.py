@@ -9,9 +9,29 @@ from typing import Any
 
 import pandas as pd
 
+from prognobench.evaluation.cells import PARTIAL
 from prognobench.evaluation.controls import is_control
+from prognobench.evaluation.detail import SETTING, main_cells
 from prognobench.evaluation.metric import Metric
 from prognobench.evaluation.metrics import METRICS
+from prognobench.report import words
+
+
+@dataclass(frozen=True)
+class Saliency:
+    """Where a model looked, for some patients of one task.
+
+    Attributes:
+        task: The task's name.
+        about: What was drawn and how: ``backbone, strategy, split, method`` and more, plain data;
+            ``reason`` where nothing could be drawn.
+        examples: The patients, without ids: ``kind`` (such as ``true positive``), ``target``,
+            ``probability``, and ``picture`` (the path of a PNG: image and map beside each other).
+    """
+
+    task: str
+    about: Mapping[str, Any]
+    examples: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -37,8 +57,14 @@ class ReportContent:
             what a rule took out.
         audits: Per task, its audit: ``warnings`` (sentences), and further plain facts. Lists in
             it are counted and not shown, because they may name patients.
-        contact_sheet: A PNG of what the models see.
+        audit: ``cohort/audit.json`` as a whole.
+        contact_sheets: PNGs of what the models see.
+        images: Whether pictures of patients are shown.
+        saliency: Where the best candidate of each task looked.
+        curves: ``curves`` of :class:`prognobench.evaluation.detail.Details`.
+        subgroups: Its ``subgroups``.
         environment: Versions and hardware, plain data, nested by one level.
+        digests: What proves that files are the same: name and SHA-256.
         backbones: One row a backbone; all columns are shown.
         metrics: The metrics by name.
     """
@@ -55,7 +81,13 @@ class ReportContent:
     outcomes: Mapping[str, str] = field(default_factory=dict)
     flows: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     audits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    contact_sheet: Path | None = None
+    audit: Mapping[str, Any] = field(default_factory=dict)
+    contact_sheets: Sequence[Path] = ()
+    images: bool = True
+    saliency: Sequence[Saliency] = ()
+    curves: pd.DataFrame = field(default_factory=pd.DataFrame)
+    subgroups: pd.DataFrame = field(default_factory=pd.DataFrame)
+    digests: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     backbones: pd.DataFrame | None = None
     metrics: Mapping[str, Metric] = field(default_factory=lambda: METRICS)
@@ -76,6 +108,7 @@ class Cell:
         controls: The rows of the controls, likewise; they have no rank.
         metric: The metric they are ranked by.
         confidence: The share that intervals hold.
+        main: Whether it is the setting of its task that is looked at most closely.
     """
 
     dataset: str
@@ -87,6 +120,7 @@ class Cell:
     metric: Metric
     confidence: float
     controls: tuple[Mapping[str, Any], ...] = ()
+    main: bool = False
 
     @property
     def task(self) -> str:
@@ -96,17 +130,7 @@ class Cell:
     @property
     def setting(self) -> str:
         """The regime in words."""
-        if self.shots is not None:
-            where = " of one site" if self.regime == "few_shot_one_site" else ""
-            return f"few-shot, {self.shots} patient{'s' if self.shots > 1 else ''} a class{where}"
-        if self.level is not None:
-            share = f"{100 * self.level:g} %"
-            return {
-                "train_size": f"{share} of the training patients",
-                "imbalance_patients": f"{share} events, the number of training patients fixed",
-                "imbalance_events": f"{share} events, the number of training events fixed",
-            }[self.regime]
-        return "all training data" if self.regime == "full_data" else self.regime.replace("_", " ")
+        return settings([self])[0][0]
 
     @property
     def varied(self) -> float | None:
@@ -121,13 +145,27 @@ class Cell:
     @property
     def best(self) -> tuple[Mapping[str, Any], ...]:
         """The ranked rows that cannot be told apart from the best, the best included."""
-        return tuple(row for row in self.ranked if row["best_group"])
+        return tuple(row for row in self.ranked if self.is_best(row))
+
+    @property
+    def incomplete(self) -> tuple[Mapping[str, Any], ...]:
+        """The ranked rows with missing runs, where the best has none missing: they rank last."""
+        return tuple(row for row in self.ranked if self.is_incomplete(row))
+
+    def is_incomplete(self, row: Mapping[str, Any]) -> bool:
+        """Say whether a row has missing runs, and the best has none."""
+        return bool(row["state"] == PARTIAL != self.ranked[0]["state"])
+
+    def is_best(self, row: Mapping[str, Any]) -> bool:
+        """Say whether a row cannot be told apart from the best, by all that the best did."""
+        return bool(row["best_group"]) and not self.is_incomplete(row)
 
 
 def cells(content: ReportContent) -> list[Cell]:
     """Return the leaderboard cut into cells: tasks in its order, varied ones last in each."""
     table = content.leaderboard
-    keys = ["dataset", "endpoint", "regime", "shots", "level"]
+    keys = ["dataset", "endpoint", *SETTING]
+    main = {_key(row) for row in records(main_cells(table)[keys].drop_duplicates())}
     found = []
     for _, rows in table.groupby(keys, sort=False, dropna=False):
         plain = tuple(records(rows))
@@ -146,10 +184,59 @@ def cells(content: ReportContent) -> list[Cell]:
                 metric,
                 content.confidence,
                 tuple(row for row in plain if is_control(row)),
+                _key(first) in main,
             )
         )
     tasks = list(dict.fromkeys(cell.task for cell in found))
-    return sorted(found, key=lambda cell: (tasks.index(cell.task), cell.varied is not None))
+    return sorted(
+        found, key=lambda cell: (tasks.index(cell.task), not cell.main, cell.varied is not None)
+    )
+
+
+def settings(found: Sequence[Cell]) -> list[tuple[str, list[Cell]]]:
+    """Return settings in words, those of a regime together, each with its cells.
+
+    Such as ``few-shot, 4 and 16 patients a class``.
+    """
+    regimes: dict[str, list[Cell]] = {}
+    for cell in found:
+        varied = "" if cell.varied is not None else " as a whole"
+        regimes.setdefault(cell.regime + varied, []).append(cell)
+    return [(_setting(own), own) for own in regimes.values()]
+
+
+def _setting(own: Sequence[Cell]) -> str:
+    first = own[0]
+    if first.shots is not None:
+        shots = list(dict.fromkeys(cell.shots for cell in own))
+        where = " of one site" if first.regime == "few_shot_one_site" else ""
+        noun = "patient" if shots == [1] else "patients"
+        return f"few-shot, {words.listing(map(str, shots))} {noun} a class{where}"
+    if first.level is not None:
+        levels = dict.fromkeys(cell.level for cell in own if cell.level is not None)
+        share = words.listing(f"{100 * level:g} %" for level in levels)
+        return {
+            "train_size": f"{share} of the training patients",
+            "imbalance_patients": f"{share} events, the number of training patients fixed",
+            "imbalance_events": f"{share} events, the number of training events fixed",
+        }[first.regime]
+    return "all training data" if first.regime == "full_data" else first.regime.replace("_", " ")
+
+
+def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("dataset", "endpoint", *SETTING))
+
+
+def of_cell(table: pd.DataFrame, cell: Cell) -> pd.DataFrame:
+    """Return the rows of a table that belong to a cell."""
+    if table.empty:
+        return table
+    kept = pd.Series(True, table.index)
+    for name in ("dataset", "endpoint", *SETTING):
+        wanted = getattr(cell, name)
+        same = table[name].isna() if wanted is None else table[name] == wanted
+        kept &= same.fillna(False).astype(bool)
+    return table[kept]
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -8,13 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from prognobench.evaluation.controls import CONTROL
 from prognobench.evaluation.metric import Metric
-from prognobench.evaluation.metrics import MAIN_METRICS
 from prognobench.report import words
 from prognobench.report.content import Cell, ReportContent, records
-
-LONGEST_FACT = 200
-MOST_FACTS = 12
 
 
 @dataclass(frozen=True)
@@ -24,14 +21,17 @@ class Entry:
     Attributes:
         text: What is shown.
         sort: What the column is sorted by; None sorts last.
-        metric: The metric it belongs to, for the filter; None if to none.
-        kind: How it is set: ``text``, ``number`` or ``best``.
+        metric: The metric it belongs to, for the filter; ``*`` for what belongs to the one that
+            ranks; None if to none.
+        kind: How it is set: ``text``, ``number`` or ``best``; ``further`` is left out on paper.
+        below: A small second line, such as the chance level.
     """
 
     text: str
     sort: str | float | None
     metric: str | None = None
     kind: str = "text"
+    below: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,57 +45,146 @@ class Heading:
 
 
 @dataclass(frozen=True)
+class BoardRow:
+    """A row of the leaderboard: what it belongs to, whether in the best group, its cells."""
+
+    task: str
+    setting: str
+    best: bool
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
 class Board:
-    """The leaderboard of one cell: headings, and rows marked when in the best group."""
+    """The leaderboard: headings, rows, and what is not shown."""
 
     headings: tuple[Heading, ...]
-    rows: tuple[tuple[bool, tuple[Entry, ...]], ...]
+    rows: tuple[BoardRow, ...]
+    note: str = ""
 
 
-def shown_metrics(content: ReportContent, headline: Metric) -> list[Metric]:
-    """Return the metrics of the leaderboard, the headline first."""
-    others = [content.metrics[name] for name in MAIN_METRICS if name != headline.name]
-    return [headline, *others]
+MOST_ROWS = 1200
+"""Rows of the leaderboard on the page; beyond, each setting shows its best."""
+
+ON_PAPER = ("mcc", "pr_auc", "auroc", "quadratic_kappa", "mae", "c_index", "integrated_brier")
+"""Metrics whose columns are printed, besides those that rank."""
+
+LEAST_ROWS = 5
+"""Candidates that a setting shows at least."""
 
 
-def board(content: ReportContent, cell: Cell) -> Board:
-    """Return a cell's leaderboard as text."""
-    headline = cell.metric
-    metrics = shown_metrics(content, headline)
-    held = f"{words.level(cell.confidence)} interval"
+def shown_metrics(content: ReportContent) -> list[Metric]:
+    """Return the metrics of the leaderboard, those that rank first, as far as any has a value."""
+    board = content.leaderboard
+    ranking = [content.metrics[name] for name in board["metric"].dropna().unique()]
+    with_values = [
+        metric
+        for name, metric in content.metrics.items()
+        if f"{name}_ci_low" in board.columns and board[name].notna().any()
+    ]
+    return [*ranking, *(metric for metric in with_values if metric not in ranking)]
+
+
+def board(content: ReportContent, found: Sequence[Cell]) -> Board:
+    """Return the leaderboard of all tasks and settings as text."""
+    metrics = shown_metrics(content)
+    held = f"{words.level(content.confidence)} interval"
+    headline = {cell.metric.name for cell in found}
+    ranking = [metric for metric in metrics if metric.name in headline]
+    others = [metric for metric in metrics if metric.name not in headline]
+    shared = {metric.name: _shared_chance(found, metric) for metric in metrics}
 
     def title(metric: Metric) -> Heading:
-        below = words.chance_words(metric, cell.ranked[0], headline) if cell.ranked else ""
-        return Heading(f"{metric.title} ({held})", below, metric.name, "number")
+        below = "; ".join(filter(None, [held, shared[metric.name]]))
+        return Heading(metric.title, below, metric.name, _kind(metric, ranking))
 
     headings = (
+        Heading("Task"),
+        Heading("Regime"),
         Heading("Rank", kind="number"),
         Heading("Backbone"),
         Heading("Strategy"),
-        title(headline),
-        Heading(f"Difference to the best ({held})", "paired", headline.name, "number"),
-        Heading("Told apart from best?", "", headline.name),
-        Heading(f"Over the best control ({held})", "paired", headline.name, "number"),
-        *(title(metric) for metric in metrics[1:]),
+        *map(title, ranking),
+        Heading("Difference to the best", f"paired, {held}", "*", "number"),
+        Heading("Told apart from best?", "", "*"),
+        Heading("Over the best control", f"paired, {held}", "*", "number"),
+        *map(title, others),
         Heading("Runs", "done", kind="number"),
         Heading("Trained parameters", kind="number"),
         Heading("Training time", "mean a run", kind="number"),
         Heading("Notes"),
     )
-    rows = tuple(
-        (bool(row["best_group"]), _board_row(row, metrics, headline))
-        for row in (*cell.rows, *cell.controls)
-    )
-    return Board(headings, rows)
+    every = sum(len(cell.rows) + len(cell.controls) for cell in found)
+    most = None
+    if every > MOST_ROWS:
+        most = max(LEAST_ROWS, MOST_ROWS // max(len(found), 1) - 2)
+    rows = []
+    for cell in found:
+        kept = cell.rows if most is None else cell.rows[:most]
+        controls = cell.controls
+        if most is not None:
+            best = cell.ranked[0]["control"] if cell.ranked else None
+            controls = tuple(row for row in controls if row["strategy"] == best)
+        rows += [
+            BoardRow(
+                cell.task,
+                cell.setting,
+                cell.is_best(row),
+                entries(row, cell, ranking, others, shared),
+            )
+            for row in (*kept, *controls)
+        ]
+        if len(rows) >= 2 * MOST_ROWS:
+            break  # more settings than rows: the file holds the rest
+    note = ""
+    if len(rows) < every:
+        note = (
+            f"{words.count(len(rows))} of {words.count(every)} rows are shown, the best of each "
+            "setting; leaderboard.csv holds all."
+        )
+    return Board(headings, tuple(rows), note)
 
 
-def _board_row(
-    row: Mapping[str, Any], metrics: Sequence[Metric], headline: Metric
+def _kind(metric: Metric, ranking: Sequence[Metric]) -> str:
+    """Return how a metric's column is set: on paper there is no room for all."""
+    return "number" if metric in ranking or metric.name in ON_PAPER else "number further"
+
+
+def _shared_chance(found: Sequence[Cell], metric: Metric) -> str:
+    """Return what all values of a metric are to be read against; empty where they differ."""
+    against = {
+        words.chance_words(metric, row, cell.metric)
+        for cell in found
+        for row in (*cell.ranked, *cell.controls)
+        if row.get(words.metric_columns(metric, cell.metric)[0]) is not None
+    }
+    return against.pop() if len(against) == 1 else ""
+
+
+def entries(
+    row: Mapping[str, Any],
+    cell: Cell,
+    ranking: Sequence[Metric],
+    others: Sequence[Metric],
+    shared: Mapping[str, str],
 ) -> tuple[Entry, ...]:
+    """Return a leaderboard row as table cells, in the order of the headings.
+
+    Args:
+        row: The row.
+        cell: Its cell.
+        ranking: The metrics that rank, in this cell or another.
+        others: The other metrics that are shown.
+        shared: By metric, what its heading says already of chance.
+    """
+    headline = cell.metric
+
     def metric_entry(metric: Metric) -> Entry:
-        value = row[words.metric_columns(metric, headline)[0]]
+        value = row.get(words.metric_columns(metric, headline)[0])
         text = words.value_with_interval(row, metric, headline)
-        return Entry(text, value, metric.name, "number")
+        against = words.chance_words(metric, row, headline) if value is not None else ""
+        against = "" if shared[metric.name] else against
+        return Entry(text, value, metric.name, _kind(metric, ranking), against)
 
     ranked = row["rank"] is not None
     leads = ranked and row["rank"] == 1
@@ -104,24 +193,31 @@ def _board_row(
     elif leads:
         difference, apart = "best estimate", words.MISSING
     else:
-        ends = words.interval(row["difference_low"], row["difference_high"])
-        difference = f"{words.number(row['difference_to_best'])} ({ends})"
+        names = ("difference_to_best", "difference_low", "difference_high")
+        difference = words.difference(row, *names)
         apart = "no" if row["best_group"] else "yes"
+        if cell.is_incomplete(row):
+            apart += ", by the runs it has"
+    over = words.difference(row, "control_difference", "control_low", "control_high")
     note = row["reason"] or ""
     if row["state"] not in ("done", "partial"):
         state = str(row["state"]).replace("_", " ").replace("not applicable", "n/a")
         note = f"{state}: {note}" if note else state
     parameters, time = row["trainable_parameters"], row["train_seconds"]
     failed = f" ({words.count(row['n_failed'])} failed)" if row["n_failed"] else ""
+    strategy = str(row["strategy"])
+    shown = strategy.replace("_", " ") if row["backbone"] == CONTROL else strategy
     return (
+        Entry(cell.task, cell.task),
+        Entry(cell.setting, cell.setting),
         Entry(words.count(row["rank"]), row["rank"], None, "number"),
         Entry(str(row["backbone"]), str(row["backbone"])),
-        Entry(str(row["strategy"]), str(row["strategy"])),
-        metric_entry(headline),
-        Entry(difference, row["difference_to_best"], headline.name, "number"),
-        Entry(apart, apart, headline.name, "best" if row["best_group"] else "text"),
-        Entry(_over_control(row), row["control_difference"], headline.name, "number"),
-        *(metric_entry(metric) for metric in metrics[1:]),
+        Entry(shown, strategy),
+        *(metric_entry(metric) for metric in ranking),
+        Entry(difference, row["difference_to_best"], "*", "number"),
+        Entry(apart, apart, "*", "best" if cell.is_best(row) else "text"),
+        Entry(over, row["control_difference"], "*", "number"),
+        *(metric_entry(metric) for metric in others),
         Entry(words.count(row["n_runs"]) + failed, row["n_runs"], None, "number"),
         Entry(words.count(parameters), parameters, None, "number"),
         Entry(words.seconds(time), time, None, "number"),
@@ -129,29 +225,31 @@ def _board_row(
     )
 
 
-def _over_control(row: Mapping[str, Any]) -> str:
-    if row["control_difference"] is None:
-        return words.MISSING
-    ends = words.interval(row["control_low"], row["control_high"])
-    return f"{words.number(row['control_difference'])} ({ends})"
-
-
-def rankings(content: ReportContent) -> list[tuple[str, str, list[dict[str, Any]]]]:
-    """Return, for each setting with several tasks, its name, what is tested, and mean ranks."""
+def rank_settings(content: ReportContent) -> list[tuple[str, pd.DataFrame]]:
+    """Return, for each setting with several tasks, its name and its rows of ``ranks.csv``."""
     if content.ranks.empty:
         return []
     found = []
     keys = ["regime", "shots", "level"]
     for _, own in content.ranks.groupby(keys, dropna=False, sort=False):
-        rows = records(own)
-        first = rows[0]
+        first = records(own.head(1))[0]
         varied = f", {first['shots']} shots" if first["shots"] is not None else ""
         varied += f", {100 * first['level']:g} %" if first["level"] is not None else ""
+        found.append((f"{first['regime'].replace('_', ' ')}{varied}", own))
+    return found
+
+
+def rankings(content: ReportContent) -> list[tuple[str, str, list[dict[str, Any]]]]:
+    """Return, for each setting with several tasks, its name, what is tested, and mean ranks."""
+    found = []
+    for setting, own in rank_settings(content):
+        rows = records(own)
+        first = rows[0]
         told = first["note"] or (
             f"Friedman's test over {first['blocks']} cohorts: p = {first['p_value']:.3g}. "
             "Candidates that share a letter cannot be told apart (Nemenyi)."
         )
-        found.append((f"{first['regime'].replace('_', ' ')}{varied}", told, rows))
+        found.append((setting, told, rows))
     return found
 
 
@@ -163,16 +261,31 @@ def unfinished(content: ReportContent) -> list[dict[str, Any]]:
 
 
 def undefined(content: ReportContent) -> list[dict[str, Any]]:
-    """Return the metrics without a value in runs that were evaluated, counted by reason."""
+    """Return the metrics without a value in runs that were evaluated, by reason.
+
+    Metrics that share a reason in as many runs share a row.
+    """
     results = content.results
     without = results[results["value"].isna() & results["n_test"].notna()]
-    return _counted(without, ["metric", "dataset", "endpoint", "regime", "reason"])
+    keys = ["dataset", "endpoint", "regime", "reason", "count"]
+    found: dict[tuple[Any, ...], list[str]] = {}
+    for row in _counted(without, ["metric", *keys[:-1]]):
+        found.setdefault(tuple(row[key] for key in keys), []).append(row["metric"])
+    return [
+        {"metrics": ", ".join(names), **dict(zip(keys, values, strict=True))}
+        for values, names in found.items()
+    ]
 
 
 def collapsed(content: ReportContent) -> list[dict[str, Any]]:
-    """Return, counted by candidate, the runs that gave every patient the same score."""
-    results = content.results
-    constant = results[(results["metric"] == "auroc") & results["flag"].notna()]
+    """Return, counted by candidate, the runs that gave every patient the same score.
+
+    The control ``prevalence`` does so by its nature and is not among them.
+    """
+    results = content.results[content.results["strategy"] != "prevalence"]
+    constant = results[
+        results["metric"].isin(["auroc", "mae", "c_index"]) & results["flag"].notna()
+    ]
     return _counted(constant, ["dataset", "endpoint", "regime", "backbone", "strategy"])
 
 
@@ -196,41 +309,6 @@ def flow_rows(steps: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             row[name] = f"{sign}{text}" if amount else text
         rows.append(row)
     return rows
-
-
-def facts(audit: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the plain facts of an audit, its warnings left out.
-
-    Lists are counted and not shown, and ids are left out: a report is passed on, and who is in
-    the cohort is not for everybody.
-    """
-    shown = []
-    for key, value in audit.items():
-        if key == "warnings" or key.endswith(("_id", "_ids")):
-            continue
-        name = key.replace("_", " ")
-        if isinstance(value, Mapping):
-            plain = [
-                f"{inner.replace('_', ' ')}: {_fact(content)}"
-                for inner, content in value.items()
-                if not inner.endswith(("_id", "_ids"))
-            ]
-            text = "; ".join(plain) if len(plain) <= MOST_FACTS else f"{len(plain)} entries"
-        else:
-            text = _fact(value)
-        shown.append((name, text))
-    return shown
-
-
-def _fact(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    if isinstance(value, (list, tuple, set, Mapping)):
-        return words.plural(len(value), "entry").replace("entrys", "entries")
-    text = words.MISSING if value is None else str(value)
-    return text if len(text) <= LONGEST_FACT else f"{text[:LONGEST_FACT]}…"
 
 
 def named_values(mapping: Mapping[str, Any]) -> list[tuple[str, str]]:

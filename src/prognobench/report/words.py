@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from prognobench.evaluation.controls import CONTROLS
@@ -37,6 +38,8 @@ def seconds(value: float | None) -> str:
     """Return a duration with the unit that suits it."""
     if value is None:
         return MISSING
+    if value < 0.1:
+        return "under 0.1\u00a0s"
     if value < 120:
         return f"{value:.1f}\u00a0s" if value < 10 else f"{value:.0f}\u00a0s"
     return f"{value / 60:.0f}\u00a0min" if value < 7200 else f"{value / 3600:.1f}\u00a0h"
@@ -72,11 +75,18 @@ def metric_columns(metric: Metric, headline: Metric) -> tuple[str, str, str]:
 
 def value_with_interval(row: Mapping[str, Any], metric: Metric, headline: Metric) -> str:
     """Return a metric of a candidate, never without its interval."""
-    value, low, high = (row[name] for name in metric_columns(metric, headline))
+    value, low, high = (row.get(name) for name in metric_columns(metric, headline))
     if value is None:
         return MISSING
-    digits = 3 if metric.name.startswith("brier") else 2
+    digits = 3 if "brier" in metric.name else 2
     return f"{number(value, digits)} ({interval(low, high, digits)})"
+
+
+def difference(row: Mapping[str, Any], value: str, low: str, high: str) -> str:
+    """Return a difference with its interval, a dash where there is none."""
+    if row.get(value) is None:
+        return MISSING
+    return f"{number(row[value])} ({interval(row[low], row[high])})"
 
 
 def chance_words(metric: Metric, row: Mapping[str, Any], headline: Metric) -> str:
@@ -103,6 +113,34 @@ def listing(names: Iterable[str], most: int = 6) -> str:
     return f"{', '.join(known[:-1])} and {known[-1]}"
 
 
-def plural(amount: int, noun: str) -> str:
-    """Return an amount with its noun, such as ``1 run`` or ``3 runs``."""
-    return f"{count(amount)} {noun}{'' if amount == 1 else 's'}"
+def slug(text: str) -> str:
+    """Return text as part of a file name."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60] or "task"
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Return names of which no two are equal, numbers added where they were."""
+    seen: dict[str, int] = {}
+    made = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        made.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return made
+
+
+def stems(names: Iterable[str]) -> list[str]:
+    """Return names as parts of file names, of which no two are equal."""
+    return distinct([slug(name) for name in names])
+
+
+def plural(amount: int, noun: str, ending: str = "s") -> str:
+    """Return an amount with its noun, such as ``1 run``, ``3 runs`` or ``2 strategies``.
+
+    Args:
+        amount: How many.
+        noun: The noun for one.
+        ending: Of the plural; ``ies`` takes the place of a last y.
+    """
+    if amount == 1:
+        return f"1 {noun}"
+    return f"{count(amount)} {noun.removesuffix('y') if ending == 'ies' else noun}{ending}"

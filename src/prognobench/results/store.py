@@ -3,59 +3,72 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import sqlalchemy as sql
+from pyarrow import BufferReader, parquet
 
 from prognobench.errors import UserError
 from prognobench.files import atomic_path, file_digest
-from prognobench.results.records import PREDICTION_COLUMNS, RunResult, RunState
+from prognobench.results.ledger import Claimed
+from prognobench.results.records import Outcome, RunResult, RunState
+from prognobench.results.schema import METADATA, OUTCOME, RUNS, VERSION, agree_on_version
+from prognobench.results.sqlite import damage, make_durable
 
-_METADATA = sql.MetaData()
-RUNS = sql.Table(
-    "runs",
-    _METADATA,
-    sql.Column("run", sql.String, primary_key=True),
-    sql.Column("in_plan", sql.Boolean, nullable=False),
-    sql.Column("position", sql.Integer, nullable=False),
-    sql.Column("dataset", sql.String, nullable=False),
-    sql.Column("endpoint", sql.String, nullable=False),
-    sql.Column("backbone", sql.String, nullable=False),
-    sql.Column("strategy", sql.String, nullable=False),
-    sql.Column("regime", sql.String, nullable=False),
-    sql.Column("shots", sql.Integer),
-    sql.Column("level", sql.Float),
-    sql.Column("split", sql.String, nullable=False),
-    sql.Column("fold", sql.Integer, nullable=False),
-    sql.Column("repeat", sql.Integer, nullable=False),
-    sql.Column("episode", sql.Integer),
-    sql.Column("seed", sql.BigInteger, nullable=False),
-    sql.Column("lr", sql.Float),
-    sql.Column("state", sql.String, nullable=False),
-    sql.Column("reason", sql.String),
-    sql.Column("attempts", sql.Integer, nullable=False),
-    sql.Column("validation_score", sql.Float),
-    sql.Column("prior_logit_shift", sql.Float),
-    sql.Column("threshold", sql.Float),
-    sql.Column("trainable_parameters", sql.BigInteger),
-    sql.Column("train_seconds", sql.Float),
-    sql.Column("predictions_sha256", sql.String),
-    sql.Column("started", sql.String),
-    sql.Column("finished", sql.String),
-    sql.Column("run_info", sql.JSON),
-    sql.Column("train_info", sql.JSON),
-    sql.Column("environment", sql.JSON),
-)
-"""One row a run; the JSON columns hold what identifies it, how training went, and on what."""
+_WRITERS = 16
+"""Files that are written at once: a disk flushes several in about the time of one."""
 
 _NUMBERS = ("level", "lr", "validation_score", "prior_logit_shift", "threshold", "train_seconds")
 
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _ended(environment: dict[str, Any], digest: str) -> dict[str, Any]:
+    return {"finished": _now(), "environment": environment, "predictions_sha256": digest}
+
+
+@dataclass(frozen=True)
+class PredictionsFile:
+    """The predictions of one run, as they were written.
+
+    Attributes:
+        path: The file.
+        sha256: Its digest; None where none was ever noted.
+    """
+
+    path: Path
+    sha256: str | None
+
+    def __call__(self, run: str) -> pd.DataFrame:  # noqa: ARG002  as all that gives predictions
+        """Return the predictions.
+
+        Raises:
+            UserError: When they are missing or not those that were written.
+        """
+        try:
+            data = self.path.read_bytes()
+        except OSError as error:
+            raise UserError(
+                f"{self.path} cannot be read ({error.strerror}): `prognobench run` makes it anew"
+            ) from error
+        if hashlib.sha256(data).hexdigest() != self.sha256:
+            raise UserError(
+                f"{self.path} is not what was written there (its SHA-256 differs): `prognobench "
+                "run` makes it anew"
+            )
+        read = parquet.ParquetFile(BufferReader(data)).read(use_threads=False)
+        table: pd.DataFrame = read.to_pandas()
+        return table
 
 
 class ResultsStore:
@@ -72,10 +85,19 @@ class ResultsStore:
             UserError: When the folder cannot be written to or the database is broken.
         """
         self.output = output
+        self._written: dict[str, str] = {}
         try:
             (output / "predictions").mkdir(parents=True, exist_ok=True)
-            self._engine = sql.create_engine(f"sqlite:///{output / 'results.db'}")
-            _METADATA.create_all(self._engine)
+            # Many runs share what they were trained on, word for word.
+            self._engine = sql.create_engine(
+                f"sqlite:///{output / 'results.db'}",
+                json_deserializer=lru_cache(maxsize=64)(json.loads),
+            )
+            make_durable(self._engine)
+            METADATA.create_all(self._engine)
+            with self._engine.begin() as connection:
+                version = agree_on_version(connection)
+            broken = damage(self._engine)
             known = {column["name"] for column in sql.inspect(self._engine).get_columns("runs")}
         except (OSError, sql.exc.SQLAlchemyError) as error:
             cause = getattr(error, "orig", None) or getattr(error, "strerror", None) or error
@@ -83,7 +105,12 @@ class ResultsStore:
                 f"the output folder {output} cannot be used ({cause}): "
                 "name another with --output, or mend it"
             ) from error
-        if not known.issuperset(RUNS.c.keys()):
+        if broken:
+            raise UserError(
+                f"{output / 'results.db'} is damaged ({broken}): put back a copy of it, or name "
+                "another folder with --output"
+            )
+        if version != VERSION or not known.issuperset(RUNS.c.keys()):
             raise UserError(
                 f"the output folder {output} was written by another version of prognobench, whose "
                 "results cannot be gone on with: name another folder with --output"
@@ -155,17 +182,24 @@ class ResultsStore:
             if not path.is_file() or file_digest(path) != digest:
                 broken.append(run)
         if broken:
+            # One by one: SQLite takes no more than some ten thousand values in one statement.
+            again = sql.update(RUNS).where(RUNS.c.run == sql.bindparam("own_run"))
             with self._engine.begin() as connection:
                 connection.execute(
-                    sql.update(RUNS).where(RUNS.c.run.in_(broken)).values(state=RunState.PENDING)
+                    again.values(state=RunState.PENDING), [{"own_run": run} for run in broken]
                 )
         return broken
 
     def runs(self) -> pd.DataFrame:
-        """Return the planned runs, one row each, in the order of the plan."""
+        """Return the planned runs, one row each, in the order of the plan.
+
+        ``run_info`` is the text of JSON: of a hundred thousand runs it would take seconds to read.
+        """
+        columns = [c if c.name != "run_info" else sql.type_coerce(c, sql.Text) for c in RUNS.c]
         with self._engine.connect() as connection:
-            query = sql.select(RUNS).where(RUNS.c.in_plan).order_by(RUNS.c.position)
+            query = sql.select(*columns).where(RUNS.c.in_plan).order_by(RUNS.c.position)
             table = pd.read_sql(query, connection)
+        self._written = dict(zip(table["run"], table["predictions_sha256"], strict=True))
         table["reason"] = table["reason"].astype(object).where(table["reason"].notna(), None)
         for column in ("shots", "episode", "trainable_parameters"):
             table[column] = table[column].astype("Int64")
@@ -173,43 +207,103 @@ class ResultsStore:
             table[column] = table[column].astype(float)
         return table
 
-    def start(self, run: str) -> None:
-        """Note that a run begins."""
-        self._update(run, state=RunState.RUNNING, attempts=RUNS.c.attempts + 1, started=_now())
+    def claim(self, runs: Sequence[str], count: int) -> Claimed:
+        """Give out the first ``count`` of some runs: nobody else works on this folder."""
+        return Claimed(tuple(runs[:count]))
 
-    def finish(self, run: str, result: RunResult, environment: dict[str, Any]) -> None:
-        """Keep what a run left: first its predictions, whole, then its state."""
-        path = self.predictions_path(run)
-        with atomic_path(path) as temporary:
-            result.predictions[list(PREDICTION_COLUMNS)].to_parquet(temporary, index=False)
-        self._update(
-            run,
-            state=RunState.DONE,
-            reason=None,
-            validation_score=result.validation_score,
-            prior_logit_shift=result.prior_logit_shift,
-            threshold=result.threshold,
-            trainable_parameters=result.trainable_parameters,
-            train_seconds=result.train_seconds,
-            predictions_sha256=file_digest(path),
-            finished=_now(),
-            train_info=result.train_info,
-            environment=environment,
-        )
+    def look(self, runs: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Say that no run is ended by others, and that all are free."""
+        return [], list(runs)
 
-    def fail(self, run: str, reason: str, environment: dict[str, Any]) -> None:
+    def start(self, *runs: str) -> None:
+        """Note that runs begin."""
+        begun = {"state": RunState.RUNNING, "attempts": RUNS.c.attempts + 1, "started": _now()}
+        with self._engine.begin() as connection:
+            connection.execute(sql.update(RUNS).where(RUNS.c.run.in_(runs)).values(begun))
+
+    def finish(self, results: Mapping[str, RunResult], environment: dict[str, Any]) -> set[str]:
+        """Keep what runs left: first their predictions, whole, then their states in one go."""
+        (self.output / "results.db").stat()  # a folder that has gone is not begun anew
+
+        def write(run: str) -> str:
+            path = self.predictions_path(run)
+            with atomic_path(path) as temporary:
+                results[run].stored().to_parquet(temporary, index=False)
+            return file_digest(path)
+
+        with ThreadPoolExecutor(min(_WRITERS, len(results))) as pool:
+            digests = list(pool.map(write, results))
+        with self._engine.begin() as connection:
+            for (run, result), digest in zip(results.items(), digests, strict=True):
+                values = {**result.columns(), **_ended(environment, digest)}
+                connection.execute(sql.update(RUNS).where(RUNS.c.run == run).values(values))
+        return set(results)
+
+    def fail(self, run: str, reason: str, environment: dict[str, Any]) -> bool:
         """Note that a run failed, and why."""
         self._update(
             run, state=RunState.FAILED, reason=reason, finished=_now(), environment=environment
         )
+        return True
 
     def predictions_path(self, run: str) -> Path:
         """Return where the predictions of a run are kept."""
         return self.output / "predictions" / f"{run}.parquet"
 
     def predictions(self, run: str) -> pd.DataFrame:
-        """Return the predictions of a run that is done."""
-        return pd.read_parquet(self.predictions_path(run))
+        """Return the predictions of a run that is done.
+
+        Raises:
+            UserError: When they are missing or not those that were written.
+        """
+        known = self.source(run)
+        try:
+            return known(run)
+        except UserError:
+            latest = self._written_digest(run)  # it may have ended since the runs were read
+            if latest == known.sha256:
+                raise
+            return PredictionsFile(known.path, latest)(run)
+
+    def source(self, run: str) -> PredictionsFile:
+        """Return what reads the predictions of a run, here or in another process."""
+        known = self._written.get(run) or self._written_digest(run)
+        return PredictionsFile(self.predictions_path(run), known)
+
+    def _written_digest(self, run: str) -> str | None:
+        with self._engine.connect() as connection:
+            query = sql.select(RUNS.c.predictions_sha256).where(RUNS.c.run == run)
+            digest: str | None = connection.execute(query).scalar()
+        return digest
+
+    def outcome(self, run: str) -> Outcome:
+        """Return a run that is done as another store takes it over.
+
+        Raises:
+            UserError: When its predictions are missing or not those that were written.
+        """
+        self.predictions(run)
+        with self._engine.connect() as connection:
+            query = sql.select(*(RUNS.c[name] for name in OUTCOME)).where(RUNS.c.run == run)
+            columns = dict(connection.execute(query).mappings().one())
+        return Outcome(run, columns, self.predictions_path(run).read_bytes())
+
+    def take_over(self, outcome: Outcome) -> None:
+        """Keep what another store has of a run of the plan.
+
+        Args:
+            outcome: A run that is done, or failed.
+
+        Raises:
+            ValueError: When its predictions are not those that were written there.
+        """
+        if outcome.predictions is not None:
+            if not outcome.is_whole:
+                raise ValueError(f"the predictions of the run {outcome.run} are damaged")
+            with atomic_path(self.predictions_path(outcome.run)) as temporary:
+                temporary.write_bytes(outcome.predictions)
+            self._written[outcome.run] = outcome.columns["predictions_sha256"]
+        self._update(outcome.run, **outcome.columns)
 
     def close(self) -> None:
         """Close the database."""

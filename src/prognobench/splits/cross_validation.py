@@ -25,7 +25,7 @@ class Fold:
         number: Its number, from 0.
         test: The patients tested.
         rest: All other patients.
-        prevalence: Share of events among ``rest``.
+        prevalence: Share of events among ``rest``; of bands of scores, of those above the lowest.
     """
 
     number: int
@@ -48,7 +48,7 @@ def make_folds(
     ``repeat``, and on nothing else: every regime, backbone and strategy meets the same ones.
 
     Args:
-        targets: Target (0 or 1) of every patient.
+        targets: Class of every patient: 0 or 1, or the number of a band of scores.
         folds: Number of folds, at least 2.
         split_seed: Seed of the division.
         repeat: Number of the repetition.
@@ -60,7 +60,7 @@ def make_folds(
     """
     patients = sorted(targets)
     labels = np.array([targets[patient] for patient in patients])
-    minority = int(min(labels.sum(), len(labels) - labels.sum()))
+    minority = int(np.unique(labels, return_counts=True)[1].min())
     if minority < folds:
         raise UserError(
             f"folds: {folds} folds need at least {folds} patients of each class, the smaller "
@@ -76,7 +76,7 @@ def make_folds(
                 number,
                 [patients[index] for index in test],
                 [patients[index] for index in rest],
-                float(labels[rest].mean()),
+                float((labels[rest] > 0).mean()),
             )
         )
     return made
@@ -88,6 +88,7 @@ def _strata(
     """Return outcome and site of each patient as one label, rare ones put together."""
     names = [f"{targets[patient]} {sites.get(patient, '')}" for patient in patients]
     counts = Counter(names)
+    # A class is told by the first letter: there are fewer than ten.
     together = [name if counts[name] >= folds else name[0] for name in names]
     left = Counter(together)
     largest = {
@@ -124,10 +125,10 @@ def divide_validation(
             random_state=derived_seed(*origin) % _SEED_LIMIT,
         )
     except ValueError as error:
+        events = sum(label > 0 for label in labels)
         raise UserError(
             f"validation_fraction: {validation_fraction} of {len(labels)} patients with "
-            f"{sum(labels)} events cannot hold both classes: use fewer folds or a "
-            "larger fraction"
+            f"{events} events cannot hold both classes: use a larger fraction, or fewer folds"
         ) from error
     return train, val
 

@@ -31,13 +31,13 @@ def few_shot_splits(  # noqa: PLR0917  the keys of the regime
     Where the smaller class outside some test fold has fewer than K patients, every episode of
     that K is returned as infeasible, never filled up with repetitions.
 
-    With ``sites`` all K patients of both classes of an episode come from one site (the regime
+    With ``sites`` all K patients of each class of an episode come from one site (the regime
     ``few_shot_one_site``). The sites take turns, each fold in its own order; those take part
     that can fill the largest K that any site can fill, so that the sites are the same for
     every K and draws stay nested.
 
     Args:
-        targets: Target (0 or 1) of every patient.
+        targets: Class of every patient: 0 or 1, or the number of a band of scores.
         shots: Values of K, patients a class.
         episodes: Number of draws for each K.
         folds: Number of folds of the division that gives the test parts.
@@ -53,6 +53,7 @@ def few_shot_splits(  # noqa: PLR0917  the keys of the regime
             "few_shot: not every patient has a site: fill the column 'site', or leave one_site out"
         )
     division = make_folds(targets, folds, split_seed)
+    classes = sorted(set(targets.values()))
     site_of = dict.fromkeys(targets, _ANYWHERE) if sites is None else dict(sites)
     smallest = _smallest_classes(targets, site_of, division)
     possible = [count for count in shots if count <= max(smallest.values())]
@@ -62,7 +63,7 @@ def few_shot_splits(  # noqa: PLR0917  the keys of the regime
         fold = division[episode % folds]
         site = eligible[(episode // folds + episode) % len(eligible)]
         queues = {}
-        for label in (0, 1):
+        for label in classes:
             members = [p for p in fold.rest if targets[p] == label and site_of[p] == site]
             random = generator(regime, folds, split_seed, episode, label)
             queues[label] = [members[index] for index in random.permutation(len(members))]
@@ -101,7 +102,7 @@ def _smallest_classes(
         site: min(
             sum(targets[p] == label and site_of[p] == site for p in fold.rest)
             for fold in division
-            for label in (0, 1)
+            for label in set(targets.values())
         )
         for site in sorted(set(site_of.values()))
     }

@@ -62,6 +62,6 @@ def fixed_splits(  # noqa: PLR0917  the parts of one question
             regime="fixed_split",
             parts=parts,
             fold=0,
-            prevalence=sum(targets[patient] for patient in seen) / len(seen),
+            prevalence=sum(targets[patient] > 0 for patient in seen) / len(seen),
         )
     ]

@@ -58,7 +58,7 @@ def leave_one_site_out_splits(
                 regime="leave_one_site_out",
                 parts=parts | dict.fromkeys(test, "test"),
                 fold=number,
-                prevalence=sum(targets[patient] for patient in rest) / len(rest),
+                prevalence=sum(targets[patient] > 0 for patient in rest) / len(rest),
                 held_out=name,
             )
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from prognobench.errors import UserError
-from prognobench.files import atomic_path, identity
+from prognobench.files import atomic_path, file_name, identity
 
 PARTS = ("train", "val", "test")
 """The parts a patient can belong to; a patient in none of them is left out of the split."""
@@ -32,6 +32,8 @@ class Split:
         level: Where a regime varies the training part: the share of patients kept
             (``train_size``) or the share of events (``imbalance``); None in other regimes.
         held_out: The site that is tested; None in other regimes.
+        applies: Whether the regime makes sense for the kind of the outcome; where it does not,
+            ``infeasible`` says why.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Split:
     infeasible: str | None = None
     level: float | None = None
     held_out: str | None = None
+    applies: bool = True
 
     def patients(self, part: str) -> list[str]:
         """Return the patients of a part, sorted."""
@@ -63,11 +66,11 @@ def check_split(split: Split, targets: dict[str, int]) -> None:
 
     Args:
         split: The split.
-        targets: Target (0 or 1) of every patient of the task.
+        targets: Class (0 or 1, or the band of scores) of every patient of the task.
 
     Raises:
-        UserError: When the test or training part is empty or lacks a class, or the validation
-            part, where there is one, lacks a class.
+        UserError: When the test or training part is empty or of one class, or the validation
+            part, where there is one, is of one class.
     """
     strangers = set(split.parts) - set(targets)
     if strangers:
@@ -76,13 +79,24 @@ def check_split(split: Split, targets: dict[str, int]) -> None:
         members = split.patients(part)
         if part == "val" and not members:
             continue
+        advice = "use fewer folds"
+        if split.regime == "fixed_split":
+            advice = "name other values of the column"
+        elif part == "val":
+            advice = "use a larger validation_fraction"
         events = sum(targets[patient] for patient in members)
         if part == "test" and members and split.held_out is not None:
             continue  # a site has the patients it has
-        if events == 0 or events == len(members):
+        classes = {targets[patient] for patient in members}
+        if len(classes) < 2 and max(targets.values()) > 1:
+            raise UserError(
+                f"the {part} part of the split {split.name} has {len(members)} patients whose "
+                f"scores are all of one band, at least two are needed: {advice}"
+            )
+        if len(classes) < 2:
             raise UserError(
                 f"the {part} part of the split {split.name} has {events} events among "
-                f"{len(members)} patients, both classes are needed: use fewer folds"
+                f"{len(members)} patients, both classes are needed: {advice}"
             )
 
 
@@ -106,7 +120,7 @@ def write_split(split: Split, folder: Path, task_name: str) -> Path:
 
 def split_path(folder: Path, task_name: str, split_name: str) -> Path:
     """Return where a split of a task is written."""
-    return folder / f"{task_name.replace('/', '-')}-{split_name}.csv"
+    return folder / f"{file_name(task_name)}-{split_name}.csv"
 
 
 def read_split(path: Path) -> dict[str, str]:

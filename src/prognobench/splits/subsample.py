@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from math import log
+from typing import Literal, TypeAlias
 
 from prognobench.randomness import generator
 from prognobench.splits.split import Split
@@ -52,7 +53,9 @@ def imbalance_splits(
 
     The number of patients (or of events) is the same at every rate, the largest that every rate
     allows, so that the effect of the balance is not that of the size. Training and validation
-    parts get the rate; the test part keeps its natural prevalence. Draws are nested.
+    parts get the rate; the test part keeps its natural prevalence. Draws are nested. A rate that
+    would leave a part with too few of a class is infeasible on every fold, and the others are as
+    large as they can be without it.
 
     Args:
         base: The splits of the full data.
@@ -61,29 +64,76 @@ def imbalance_splits(
         fixed: What stays the same over the rates: ``patients`` or ``events``.
         split_seed: Seed of the draws.
     """
+    drawn = [_queues(split, targets, "imbalance", split_seed) for split in base]
+    infeasible = _infeasible_rates(drawn, event_rates, fixed)
+    possible = [rate for rate in event_rates if rate not in infeasible]
     splits = []
-    for split in base:
-        queues = _queues(split, targets, "imbalance", split_seed)
-        numbers = {key: len(queue) for key, queue in queues.items()}
+    for split, queues in zip(base, drawn, strict=True):
         for rate in event_rates:
-            counts: dict[tuple[str, int], int] = {}
-            for part in ("train", "val"):
-                events, others = numbers.get((part, 1), 0), numbers.get((part, 0), 0)
-                if fixed == "patients":
-                    size = int(
-                        min(min(events / own, others / (1 - own)) for own in event_rates) + 1e-9
-                    )
-                    counts[part, 1] = round(rate * size)
-                    counts[part, 0] = size - counts[part, 1]
-                else:
-                    kept = int(
-                        min(min(events, others * own / (1 - own)) for own in event_rates) + 1e-9
-                    )
-                    counts[part, 1] = kept
-                    counts[part, 0] = min(others, round(kept * (1 - rate) / rate))
+            counts = _counts(queues, rate, possible or [rate], fixed)
             named = (f"imbalance_{fixed}", rate, f"{100 * rate:g}pc")
-            splits.append(_thinned(split, named, queues, counts))
+            splits.append(_thinned(split, named, queues, counts, infeasible.get(rate)))
     return splits
+
+
+_Queues: TypeAlias = Mapping[tuple[str, int], list[str]]
+"""Patients of each part and class, in the order in which they are drawn."""
+
+
+def _counts(
+    queues: _Queues, rate: float, rates: Sequence[float], fixed: str
+) -> dict[tuple[str, int], int]:
+    """Return how many of each part and class have a rate, at what all ``rates`` have in common."""
+    counts = {}
+    for part in ("train", "val"):
+        events, others = len(queues[part, 1]), len(queues[part, 0])
+        if fixed == "patients":
+            size = int(min(min(events / own, others / (1 - own)) for own in rates) + 1e-9)
+            counts[part, 1] = round(rate * size)
+            counts[part, 0] = size - counts[part, 1]
+        else:
+            kept = int(min(min(events, others * own / (1 - own)) for own in rates) + 1e-9)
+            counts[part, 1] = kept
+            counts[part, 0] = min(others, round(kept * (1 - rate) / rate))
+    return counts
+
+
+def _infeasible_rates(
+    drawn: Sequence[_Queues], event_rates: Sequence[float], fixed: str
+) -> dict[float, str]:
+    """Return the rates that leave too few patients somewhere, each with the reason.
+
+    The one farthest from the natural rate is given up first: what it has in common with the others
+    may be all that makes them too small.
+    """
+    sizes = [sum(len(own[part, label]) for own in drawn for part in ("train", "val"))
+             for label in (0, 1)]  # fmt: skip
+    natural = log(sizes[1] / sizes[0])
+    left, reasons = list(event_rates), {}
+    while left:
+        fewest: dict[float, tuple[int, str, int]] = {}
+        for queues in drawn:
+            for rate in left:
+                counts = _counts(queues, rate, left, fixed)
+                least = min((count, part, -label) for (part, label), count in counts.items())
+                fewest[rate] = min(least, fewest.get(rate, least))
+        short = [rate for rate, (count, *_) in fewest.items() if count < SMALLEST_CLASS]
+        if not short:
+            break
+        worst = max(short, key=lambda rate: abs(log(rate / (1 - rate)) - natural))
+        count, part, outcome = fewest[worst]
+        reasons[worst] = _too_few(count, part, _OUTCOMES[-outcome])
+        left.remove(worst)
+    return reasons
+
+
+_OUTCOMES = ("without the event", "with the event")
+
+
+def _too_few(count: int, part: str, which: str) -> str:
+    return (
+        f"the {part} part would have {count} patients {which}, at least {SMALLEST_CLASS} are needed"
+    )
 
 
 def _queues(
@@ -92,7 +142,7 @@ def _queues(
     """Return the patients of each part and class in the order in which they are drawn."""
     queues = {}
     for part in ("train", "val"):
-        for label in (0, 1):
+        for label in sorted(set(targets.values())):
             members = [p for p in split.patients(part) if targets[p] == label]
             random = generator(regime, split_seed, split.name, part, label)
             queues[part, label] = [members[index] for index in random.permutation(len(members))]
@@ -102,8 +152,9 @@ def _queues(
 def _thinned(
     split: Split,
     named: tuple[str, float, str],
-    queues: Mapping[tuple[str, int], list[str]],
+    queues: _Queues,
     counts: Mapping[tuple[str, int], int],
+    infeasible: str | None = None,
 ) -> Split:
     """Return a split with the first so many of each queue and its whole test part.
 
@@ -112,17 +163,16 @@ def _thinned(
         named: The regime, the level and its label in the new split's name.
         queues: Patients of each part and class, in the order in which they are drawn.
         counts: How many of each are kept.
+        infeasible: Why the split cannot be made, where that is known.
     """
     parts: dict[str, str] = {}
-    infeasible = None
     regime, level, label = named
     for (part, outcome), queue in queues.items():
-        if counts[part, outcome] < SMALLEST_CLASS and queue:
-            infeasible = (
-                f"the {part} part would have {counts[part, outcome]} patients "
-                f"{'with' if outcome else 'without'} the event, at least {SMALLEST_CLASS} are "
-                "needed"
-            )
+        if infeasible is None and counts[part, outcome] < SMALLEST_CLASS and queue:
+            bands = {own for _, own in queues}
+            many = f"in one of the {len(bands)} bands of scores"
+            which = many if max(bands) > 1 else _OUTCOMES[outcome]
+            infeasible = _too_few(counts[part, outcome], part, which)
         parts |= dict.fromkeys(queue[: counts[part, outcome]], part)
     parts |= dict.fromkeys(split.patients("test"), "test")
     return replace(

@@ -57,10 +57,8 @@ def own_roles(entry: BackboneEntry, roles: Sequence[str]) -> tuple[str, ...]:
 
 def without_roles(entry: BackboneEntry, options: AdapterOptions) -> str | None:
     """Return why a backbone lacks what ``options`` ask to adapt, or None when it does not."""
-    from prognobench.backbones.separate_qkv import has_projections
-
     roles = own_roles(entry, options.target_modules)
-    known = {*entry.roles, *(PROJECTION_ROLES if has_projections(entry) else ())}
+    known = {*entry.roles, *(PROJECTION_ROLES if entry.has_projections else ())}
     missing = [role for role in roles if role not in known]
     if not roles and entry.kind == "cnn" and "convolution" not in options.target_modules:
         return NO_LINEAR_LAYERS

@@ -76,4 +76,5 @@ STRATEGY = Strategy(
     attach=_attach,
     after_step=must_have_gradients,
     trains_together=always,
+    imports=("peft",),
 )

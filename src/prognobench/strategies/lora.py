@@ -72,4 +72,5 @@ STRATEGY = Strategy(
     attach=_attach,
     after_step=must_have_gradients,
     trains_together=always,
+    imports=("peft",),
 )

@@ -173,6 +173,7 @@ def peft_strategy(method: str) -> Strategy:
         attach=attach,
         after_step=_after_step,
         trains_together=together,
+        imports=("peft",),
     )
 
 

@@ -10,8 +10,6 @@ they belong to.
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ from torch import nn
 from prognobench.backbones.backbone import Backbone
 from prognobench.backbones.separate_qkv import separate_qkv, unite_biases
 from prognobench.errors import UserError
-from prognobench.files import atomic_path, file_digest, write_json
+from prognobench.files import atomic_folder, atomic_path, file_digest, write_json
 from prognobench.strategies.adapters import PROJECTION_ROLES
 from prognobench.strategies.strategy import Strategy
 
@@ -83,13 +81,9 @@ def save_model(backbone: Backbone, head: nn.Linear, strategy: Strategy, folder: 
         strategy: How the backbone was adapted.
         folder: Where to.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        whole = Path(temporary) / folder.name
-        save_adapter(backbone, strategy, whole)
-        save_head(head, whole)
-        shutil.rmtree(folder, ignore_errors=True)
-        whole.replace(folder)
+    with atomic_folder(folder) as temporary:
+        save_adapter(backbone, strategy, temporary)
+        save_head(head, temporary)
 
 
 def load_adapter(backbone: Backbone, folder: Path) -> None:

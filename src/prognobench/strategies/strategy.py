@@ -108,6 +108,8 @@ class Strategy:
         trains_together: Returns whether, with these options, several runs can be trained in one
             pass through the weights that they do not train: ``attach`` changes none of these in
             place, and the forward pass draws nothing at random but dropout.
+        imports: Modules that ``attach`` imports and that take long to: where several processes
+            train, they are imported once for all.
     """
 
     name: str
@@ -121,6 +123,7 @@ class Strategy:
     trains_normalisation: bool = False
     after_step: Callable[[Backbone, int, int], None] | None = None
     trains_together: Callable[[Any], bool] = never
+    imports: tuple[str, ...] = ()
 
     def resolve(self, given: Mapping[str, Any], kind: str) -> StrategyOptions:
         """Return the options for a kind of backbone: those given, then the defaults.
@@ -154,7 +157,8 @@ def get_strategy(name: str) -> Strategy:
     found: object = None
     if name in _modules():
         found = importlib.import_module(f"{strategies.__name__}.{name}").STRATEGY
-    for point in entry_points(group=ENTRY_POINT_GROUP):
+    # Looking through all installed packages takes a while, and most strategies are our own.
+    for point in entry_points(group=ENTRY_POINT_GROUP) if found is None else ():
         if found is None and point.name == name:
             found = point.load()
     if found is None:

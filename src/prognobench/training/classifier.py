@@ -64,13 +64,13 @@ def build_classifier(
     Every random draw is derived from ``job.run``, those of its dropout included.
 
     Args:
-        job: The run's data; its images lie on the backbone's device.
+        job: The run's data.
         backbone: The frozen backbone; it is not changed.
         strategy: How it is adapted. Where it can train together with others, the copy shares the
             memory of all weights that it does not train.
         options: The strategy's options.
     """
-    device = job.images.device
+    device = backbone.mean.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(derived_seed(job.run, "initialisation"))
         shares = strategy.trains_together(options)

@@ -13,11 +13,11 @@ import torch
 from prognobench.images.augment import augment_chest, chest_draws, flip_drawn, flip_draws
 from prognobench.randomness import derived_seed
 from prognobench.training.job import Job
-from prognobench.training.losses import training_loss
+from prognobench.training.losses import part_weight, training_loss
 from prognobench.training.recipe import Recipe
 from prognobench.training.sampling import Rows, batches
 from prognobench.training.schedule import Schedule
-from prognobench.training.score import validation_score
+from prognobench.training.score import score_name, validation_score
 
 
 class NonFiniteLossError(RuntimeError):
@@ -59,10 +59,12 @@ class Course:
         self._losses: list[float] = []
         self._seen: list[tuple[float, float]] = []
         self._stopped = False
-        self._loss = training_loss(recipe, job.targets[train])
+        self._loss = training_loss(recipe, job.targets[train], job.kind)
+        self._weight = part_weight(recipe, job.targets[train], job.kind)
         self._targets = torch.tensor(job.targets, dtype=torch.float32, device=device)
         self._augmentation = torch.Generator().manual_seed(derived_seed(job.run, "augmentation"))
-        self._batches = batches(job, self.batch, recipe.imbalance == "balanced_sampling")
+        balanced = job.kind == "binary" and recipe.imbalance == "balanced_sampling"
+        self._batches = batches(job, self.batch, balanced)
         self._schedule = Schedule(recipe, self.steps)
         self.draw()
 
@@ -81,9 +83,19 @@ class Course:
         """Return the share of their peak that the next step's learning rates have."""
         return self._schedule.share(self.taken)
 
-    def loss(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return the loss of the step's logits [B]."""
-        return self._loss(logits, self._targets[torch.as_tensor(self.rows, device=self.device)])
+    @property
+    def divisible(self) -> bool:
+        """Whether a step's loss is the sum of what its parts contribute."""
+        return self._weight is not None
+
+    def loss(self, logits: torch.Tensor, part: slice = slice(None)) -> torch.Tensor:
+        """Return the loss of the step's logits [B], or what a part's logits contribute to it."""
+        whole = self._targets[torch.as_tensor(self.rows, device=self.device)]
+        own = whole[part]
+        loss = self._loss(logits, own)
+        if self._weight is None or len(own) == len(whole):
+            return loss
+        return loss * (self._weight(own) / self._weight(whole))
 
     def stepped(self, loss: float) -> None:
         """Note that a step was taken, with its loss."""
@@ -133,7 +145,9 @@ class Course:
                 "epochs": len(self._seen),
                 "best_epoch": self._best_epoch,
                 "validation_losses": [loss for _, loss in self._seen],
-                f"validation_scores_{self._recipe.validation_score}": [s for s, _ in self._seen],
+                f"validation_scores_{score_name(self.job, self._recipe)}": [
+                    s for s, _ in self._seen
+                ],
             }
         return info
 
@@ -152,7 +166,8 @@ def step_inputs(courses: Sequence[Course], inputs: torch.Tensor) -> torch.Tensor
             cached features, which are not.
     """
     rows = torch.as_tensor(np.concatenate([course.rows for course in courses]))
-    chosen = inputs[rows.to(inputs.device)]
+    # Inputs that are too many for the device stay with the machine, and go there by the batch.
+    chosen = inputs[rows.to(inputs.device)].to(courses[0].device)
     if inputs.dtype == torch.uint8:
         draws = [course.chest for course in courses if course.chest is not None]
         if draws:

@@ -21,6 +21,8 @@ class MaskedDropout(nn.Module):
 
     Attributes:
         mask: bool, whether each element is kept; its shape is that of what is dropped out.
+        part: First and last of the step's images that go through, and how many it has; None for
+            all of them.
     """
 
     mask: torch.Tensor
@@ -35,6 +37,7 @@ class MaskedDropout(nn.Module):
         super().__init__()
         self._dropped = min(max(round(p * _LEVELS), 1), _LEVELS - 1)
         self._random = random
+        self.part: tuple[int, int, int] | None = None
         self.register_buffer("mask", torch.ones((), dtype=torch.bool), persistent=False)
 
     def draw(self, shape: tuple[int, ...]) -> torch.Tensor:
@@ -50,7 +53,11 @@ class MaskedDropout(nn.Module):
         """Return the inputs, in training mode with those dropped at 0 and the others scaled up."""
         if not self.training:
             return inputs
-        return inputs * (self.mask.to(inputs.dtype) * (_LEVELS / (_LEVELS - self._dropped)))
+        mask = self.mask
+        if self.part:
+            first, last, images = self.part
+            mask = mask[first * len(mask) // images : last * len(mask) // images]
+        return inputs * (mask.to(inputs.dtype) * (_LEVELS / (_LEVELS - self._dropped)))
 
 
 Shapes = dict[str, tuple[int, ...]]
@@ -109,6 +116,18 @@ def mask_shapes(model: nn.Module, example: torch.Tensor) -> Shapes:
         for handle in handles:
             handle.remove()
     return found
+
+
+def let_through(model: nn.Module, part: tuple[int, int, int] | None) -> None:
+    """Say which of the step's images the next forward pass is of.
+
+    Args:
+        model: The model.
+        part: As :class:`MaskedDropout` has it.
+    """
+    for module in model.modules():
+        if isinstance(module, MaskedDropout):
+            module.part = part
 
 
 def draw_masks(model: nn.Module, shapes: Shapes, count: int) -> None:

@@ -7,13 +7,16 @@ stopping are its own, and what is trained beside it changes its result by roundi
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import cast
 
 import torch
+from torch import nn
 
 from prognobench.backbones.backbone import Backbone
+from prognobench.backbones.counting import count_cost
 from prognobench.strategies.strategy import GradientOptions, Strategy
 from prognobench.training.classifier import Classifier, build_classifier
 from prognobench.training.course import Course, batch_size
@@ -23,6 +26,9 @@ from prognobench.training.pace import Pace, Steady
 from prognobench.training.parameters import parameter_groups
 from prognobench.training.passes import Passes
 from prognobench.training.recipe import Recipe
+
+PART_OPERATIONS = 1.5e10
+"""Operations of a forward pass that keep a CPU's core busy: more images at once are no faster."""
 
 
 def train_by_gradient(
@@ -74,18 +80,18 @@ def train_together(
         Each run's id with what was trained, or with why it failed, in the order of their ends.
     """
     job, options = runs[0]
-    inputs = job.images
-    precision = training_precision(recipe.precision, inputs.device)
+    inputs, device = job.images, backbone.mean.device
+    precision = training_precision(recipe.precision, device)
 
     def start(job: Job, options: GradientOptions) -> Lane:
         model = build_classifier(job, backbone, strategy, options)
         groups = parameter_groups(model.backbone, model.head, options, recipe)
         # One kernel for all tensors where torch has one, which is on CPUs and CUDA devices.
-        optimiser = torch.optim.AdamW(groups, fused=inputs.device.type in ("cpu", "cuda"))
+        optimiser = torch.optim.AdamW(groups, fused=device.type in ("cpu", "cuda"))
         hook = strategy.after_step
         after = functools.partial(hook, model.backbone) if hook else None
         started(job.run)
-        return Lane(Course(job, recipe, inputs.device), model, optimiser, after)
+        return Lane(Course(job, recipe, device), model, optimiser, after)
 
     if not strategy.trains_together(options) or backbone.entry.kind == "cnn":
         # Convolutions of several runs in one pass are slower on a CPU, and the kinks of ReLU turn
@@ -99,15 +105,32 @@ def train_together(
             "batch": batch_size(job, recipe),
             "precision": str(precision),
         }
-        pace = Pace(about, inputs.device)
+        pace = Pace(about, device)
     starts = [(job.run, functools.partial(start, job, options)) for job, options in runs]
-    for run, lane in Passes(starts, inputs, recipe, precision, pace).run():
+    images = images_at_once(backbone, device)
+    for run, lane in Passes(starts, inputs, recipe, precision, pace, images=images).run():
         if isinstance(lane, Exception):
             yield run, lane
         else:
             model = cast(Classifier, lane.model)
-            trained = finish(lane, inputs, precision)
+            try:
+                trained = finish(lane, inputs, precision)
+            except (RuntimeError, MemoryError) as error:
+                yield run, error
+                continue
             yield run, replace(trained, head=model.head, backbone=model.backbone)
+
+
+def images_at_once(backbone: Backbone, device: torch.device) -> int | None:
+    """Return how many of a step's images go through a backbone at once; None for all of them.
+
+    What is kept for the backward pass is most of the memory that training takes, and on a CPU two
+    images of a large network are as fast as many. Batch normalisation must see a step's images all.
+    """
+    normalises = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in backbone.modules())
+    if device.type != "cpu" or normalises:
+        return None
+    return max(2, math.ceil(PART_OPERATIONS / count_cost(backbone.entry).flops))
 
 
 def training_precision(wanted: str, device: torch.device) -> torch.dtype:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
+import io
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -10,24 +12,48 @@ import numpy.typing as npt
 import torch
 
 from prognobench.backbones.backbone import Backbone
-from prognobench.files import atomic_path, cache_folder, file_digest, identity, write_json
+from prognobench.files import (
+    atomic_path,
+    cache_folder,
+    file_digest,
+    identity,
+    read_sealed,
+    write_sealed,
+)
+from prognobench.training.memory import in_parts
 
-BATCH = 64
+_BATCHES = {"cuda": 256}
+_OTHER_BATCH = 32
+
+
+def forward_batch(device: torch.device) -> int:
+    """Return the images in a pass without gradients, where memory allows.
+
+    On a CPU more are no faster, and take memory in every process that trains.
+    """
+    return _BATCHES.get(device.type, _OTHER_BATCH)
 
 
 def extract_features(backbone: Backbone, images: torch.Tensor) -> npt.NDArray[np.float32]:
     """Return the features of images, in evaluation mode, in float32.
 
+    When memory runs out, half as many images go on in a pass.
+
     Args:
         backbone: The backbone.
-        images: uint8 [N, 1, S, S] on the backbone's device.
+        images: uint8 [N, 1, S, S], on any device.
 
     Returns:
         float32 [N, D].
     """
     backbone.eval()
+    device = backbone.mean.device
     with torch.inference_mode():
-        parts = [backbone.features(batch).cpu().numpy() for batch in torch.split(images, BATCH)]
+        parts = in_parts(
+            lambda own: backbone.features(images[own].to(device)).cpu().numpy(),
+            len(images),
+            forward_batch(device),
+        )
     return np.concatenate(parts).astype(np.float32)
 
 
@@ -35,6 +61,9 @@ def cached_features(
     backbone: Backbone, images: torch.Tensor, images_key: str
 ) -> npt.NDArray[np.float32]:
     """Return the features of images, from the cache if they are there and whole.
+
+    What is found there is checked by its digest, and computed anew where it is damaged. A cache
+    that cannot be written to costs a warning and no more.
 
     Args:
         backbone: The frozen backbone, as the catalog loads it.
@@ -47,18 +76,30 @@ def cached_features(
     key = identity({"backbone": backbone.entry.identity(), "images": images_key}, 32)
     path = cache_folder("features") / f"{key}.npy"
     seal = path.with_suffix(".json")
-    if _is_whole(path, seal):
-        cached: npt.NDArray[np.float32] = np.load(path, allow_pickle=False)
+    cached = _read(path, seal, len(images))
+    if cached is not None:
         return cached
     features = extract_features(backbone, images)
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.save(stream, features, allow_pickle=False)
-    write_json(seal, {"sha256": file_digest(path)})
+    try:
+        with atomic_path(path) as temporary, temporary.open("wb") as stream:
+            np.save(stream, features, allow_pickle=False)
+        write_sealed(seal, {"sha256": file_digest(path)})
+    except OSError as error:
+        logging.getLogger(__name__).warning(
+            "features are not kept for another time: %s cannot be written (%s)", path, error
+        )
     return features
 
 
-def _is_whole(path: Path, seal: Path) -> bool:
+def _read(path: Path, seal: Path, count: int) -> npt.NDArray[np.float32] | None:
+    """Return the features of a file if they are those that were written; else None."""
+    about = read_sealed(seal)
     try:
-        return bool(json.loads(seal.read_text())["sha256"] == file_digest(path))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+        data = path.read_bytes()
+        # Checked and read from the same bytes: the file may be replaced in between.
+        if about is None or hashlib.sha256(data).hexdigest() != about["sha256"]:
+            return None
+        features: npt.NDArray[np.float32] = np.load(io.BytesIO(data), allow_pickle=False)
+    except (OSError, ValueError, KeyError):
+        return None
+    return features if features.dtype == np.float32 and len(features) == count else None

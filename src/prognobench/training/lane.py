@@ -17,9 +17,9 @@ from prognobench.backbones.backbone import Backbone
 from prognobench.randomness import derived_seed
 from prognobench.training.classifier import Trainable
 from prognobench.training.course import Course, check_finite
+from prognobench.training.features import forward_batch
+from prognobench.training.memory import in_parts
 from prognobench.training.sampling import Rows
-
-EVALUATION_BATCH = 64
 
 
 @dataclass
@@ -70,6 +70,7 @@ class Lane:
         self.peaks = [group["lr"] for group in optimiser.param_groups]
         self.trainable = [p for group in optimiser.param_groups for p in group["params"]]
         self.best_state: dict[str, torch.Tensor] | None = None
+        self.best_logits: npt.NDArray[np.float64] | None = None
         self.drawn = False
         self.error: Exception | None = None
         self._random_state: list[torch.Tensor] | None = None
@@ -116,7 +117,7 @@ class Lane:
     def judge(self, logits: npt.NDArray[np.float64]) -> None:
         """Judge the validation part's logits, and keep the model's state if they are the best."""
         if self.course.judge(logits):
-            self.best_state = self.model.trained_state()
+            self.best_state, self.best_logits = self.model.trained_state(), logits
 
 
 def finish(lane: Lane, inputs: torch.Tensor, precision: torch.dtype) -> Trained:
@@ -128,8 +129,11 @@ def finish(lane: Lane, inputs: torch.Tensor, precision: torch.dtype) -> Trained:
         precision: What training steps were computed in.
     """
     logits = np.full(len(lane.job.targets), np.nan)
-    used = np.concatenate(list(lane.job.rows.values()))
     began = time.perf_counter()
+    parts = dict(lane.job.rows)
+    if lane.best_logits is not None:  # what the state that is kept was judged by
+        logits[parts.pop("val")] = lane.best_logits
+    used = np.concatenate(list(parts.values()))
     logits[used] = predict(lane.model, inputs, used)
     return Trained(
         logits,
@@ -141,9 +145,17 @@ def finish(lane: Lane, inputs: torch.Tensor, precision: torch.dtype) -> Trained:
 
 
 def predict(model: nn.Module, inputs: torch.Tensor, rows: Rows) -> npt.NDArray[np.float64]:
-    """Return a model's logits, float64 [len(rows)], in evaluation mode and float32."""
+    """Return a model's logits, float64 [len(rows)], in evaluation mode and float32.
+
+    When memory runs out, half as many images go on in a pass.
+    """
     model.eval()
+    device = next(model.parameters()).device
     index = torch.as_tensor(rows, device=inputs.device)
     with torch.inference_mode():
-        parts = [model(inputs[own]).cpu() for own in torch.split(index, EVALUATION_BATCH)]
+        parts = in_parts(
+            lambda own: model(inputs[index[own]].to(device)).cpu(),
+            len(index),
+            forward_batch(device),
+        )
     return torch.cat(parts).double().numpy()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from prognobench.files import cache_folder, identity, write_json
+from prognobench.files import cache_folder, identity, read_sealed, write_sealed
 
 LADDER = (1, 4, 8, 16, 32)
 """Numbers of runs that are tried, one after another, as long as each gains."""
@@ -86,7 +85,8 @@ class Pace:
         most = min(self._most, left)
         following = self._following(most)
         if following is None:
-            self._settle(whole=most == LADDER[-1] or self._best() != self.manner)
+            alone = self.manner.fused_attention != self._fused_attention
+            self._settle(whole=alone or most == LADDER[-1] or self._best() != self.manner)
         else:
             self.manner = following
 
@@ -106,13 +106,17 @@ class Pace:
     def _following(self, most: int) -> Manner | None:
         """Return what to try next; None when enough was tried."""
         now, time = self.manner, self._found[self.manner]
-        if now.runs == 1 and not self._fused_attention and time > LONG_STEP:
-            fused = Manner(1, fused_attention=True)
-            return None if fused in self._found else fused
-        higher = [min(runs, most) for runs in LADDER if now.runs < min(runs, most)]
-        if not higher or self._best() != now:
+        other = Manner(1, not self._fused_attention)
+        if now == other:
             return None
-        return Manner(higher[0], self._fused_attention)
+        if now.runs == 1 and not self._fused_attention and time > LONG_STEP:
+            return other
+        higher = [min(runs, most) for runs in LADDER if now.runs < min(runs, most)]
+        if higher and self._best() == now:
+            return Manner(higher[0], self._fused_attention)
+        # What one run alone may use besides matters where it is alone that it is fastest.
+        alone = now.runs > 1 and self._best().runs == 1 and not self._fused_attention
+        return other if alone else None
 
     def _best(self) -> Manner:
         """Return the manner that is fastest; with fewer runs where more gain next to nothing."""
@@ -131,15 +135,12 @@ class Pace:
         self.manner, self._settled = self._best(), True
         times = {f"{m.runs} {m.fused_attention}": time for m, time in self._found.items()}
         with contextlib.suppress(OSError):  # a cache that cannot be written is measured again
-            write_json(self._path, {**asdict(self.manner), "whole": whole, "seconds": times})
+            write_sealed(self._path, {**asdict(self.manner), "whole": whole, "seconds": times})
 
     def _recall(self) -> bool:
         """Take up what was found before; return whether there is nothing more to find."""
-        try:
-            known = json.loads(self._path.read_text())
-            runs, fused, whole = known["runs"], known["fused_attention"], known["whole"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
+        known = read_sealed(self._path) or {}
+        runs, fused, whole = (known.get(key) for key in ("runs", "fused_attention", "whole"))
         if not isinstance(runs, int) or not isinstance(fused, bool) or runs not in range(1, 10**4):
             return False
         self.manner = Manner(min(runs, self._most), fused)

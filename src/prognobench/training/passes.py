@@ -19,8 +19,10 @@ from torch import nn
 
 from prognobench.errors import UserError
 from prognobench.training.course import step_inputs
-from prognobench.training.dropout import Shapes, draw_masks, mask_shapes
-from prognobench.training.lane import EVALUATION_BATCH, Lane, predict
+from prognobench.training.dropout import Shapes, draw_masks, let_through, mask_shapes
+from prognobench.training.features import forward_batch
+from prognobench.training.lane import Lane, predict
+from prognobench.training.memory import is_out_of_memory
 from prognobench.training.pace import Pace, Steady
 from prognobench.training.recipe import Recipe
 from prognobench.training.stack import Stack
@@ -39,6 +41,8 @@ class Passes:
         recipe: Recipe,
         precision: torch.dtype,
         pace: Pace | Steady,
+        *,
+        images: int | None = None,
     ) -> None:
         """Make ready to train.
 
@@ -49,6 +53,7 @@ class Passes:
             recipe: How training goes.
             precision: What training steps are computed in.
             pace: How many runs are trained in one pass.
+            images: How many of a run's images go through at once in a step; None for all.
         """
         self.waiting = deque(starts)
         self.paused: deque[Lane] = deque()
@@ -58,6 +63,7 @@ class Passes:
         self.manner = pace.manner
         self.inputs, self.recipe, self.precision, self.pace = inputs, recipe, precision, pace
         self.shapes: Shapes | None = None
+        self.images = images
 
     def run(self) -> Iterator[tuple[str, Lane | Exception]]:
         """Train all; give each run's id with its lane, in the state that is kept, or its error."""
@@ -74,7 +80,8 @@ class Passes:
                         self._judge(due)
                     else:
                         self._step()
-            except RuntimeError as error:  # out of memory, or an operator that cannot be stacked
+            # Out of memory, or an operator that cannot be stacked.
+            except (RuntimeError, MemoryError) as error:
                 # Nothing was changed: what was drawn for the step is still there.
                 self._pause()
                 if not self.pace.failed():
@@ -96,11 +103,15 @@ class Passes:
             try:
                 lane = start()
                 if self.shapes is None:
-                    self.shapes = mask_shapes(lane.model, self.inputs[:1])
+                    self.shapes = mask_shapes(lane.model, self.inputs[:1].to(lane.course.device))
             except UserError:
                 raise
             except Exception as error:
-                yield run, error
+                if self.lanes and is_out_of_memory(error) and self.pace.failed():
+                    self.waiting.appendleft((run, start))
+                    self._pause()
+                else:
+                    yield run, error
                 continue
             lane.course.seconds += time.perf_counter() - began
             self.lanes.append(lane)
@@ -163,25 +174,45 @@ class Passes:
                 draw_masks(lane.model, self.shapes or {}, lane.course.batch)
                 lane.drawn = True
         given = step_inputs([lane.course for lane in self.lanes], self.inputs)
-        low = self.precision is torch.bfloat16
-        with torch.autocast(self.inputs.device.type, dtype=torch.bfloat16, enabled=low):
-            if self.stack:
-                self.stack.train(True)
-                self.stack.clear_gradients()
-                logits = self.stack.logits(given)
-            else:
-                (lane,) = self.lanes
-                lane.model.train()
-                lane.optimiser.zero_grad()
-                with lane.own_random_state():
-                    logits = lane.model(given[0]).unsqueeze(0)
-        losses = [
-            lane.course.loss(own) for lane, own in zip(self.lanes, logits.unbind(), strict=True)
-        ]
-        torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+        if self.stack:
+            self.stack.train(True)
+            self.stack.clear_gradients()
+        else:
+            self.lanes[0].model.train()
+            self.lanes[0].optimiser.zero_grad()
+        whole = given.shape[1]
+        divisible = all(lane.course.divisible for lane in self.lanes)
+        size = min(self.images or whole, whole) if divisible else whole
+        losses = [given.new_zeros((), dtype=torch.float32) for _ in self.lanes]
+        try:
+            for first in range(0, whole, size):
+                part = slice(first, min(first + size, whole))
+                if size < whole:
+                    let_through(self.lanes[0].model, (part.start, part.stop, whole))
+                logits = self._train_logits(given[:, part])
+                shares = [
+                    lane.course.loss(own, part)
+                    for lane, own in zip(self.lanes, logits.unbind(), strict=True)
+                ]
+                torch.stack(shares).sum().backward()  # type: ignore[no-untyped-call]
+                losses = [loss + own.detach() for loss, own in zip(losses, shares, strict=True)]
+        finally:
+            if size < whole:
+                let_through(self.lanes[0].model, None)
         if self.stack:
             self.stack.spread_gradients()
-        return [loss.detach() for loss in losses]
+        return losses
+
+    def _train_logits(self, given: torch.Tensor) -> torch.Tensor:
+        """Return the logits [lanes, B] of a step's inputs [lanes, B, ...]."""
+        low = self.precision is torch.bfloat16
+        lane = self.lanes[0]
+        with torch.autocast(lane.course.device.type, dtype=torch.bfloat16, enabled=low):
+            if self.stack:
+                return self.stack.logits(given)
+            with lane.own_random_state():
+                logits: torch.Tensor = lane.model(given[0])
+            return logits.unsqueeze(0)
 
     def _judge(self, due: Sequence[Lane]) -> None:
         """Judge the validation part of lanes whose epoch is over."""
@@ -200,11 +231,12 @@ class Passes:
         # Shorter ones are filled up with images of their own, whose logits are thrown away.
         index = torch.as_tensor(np.stack([np.resize(own, longest) for own in rows]))
         chosen = [self.lanes.index(lane) for lane in lanes]
-        size = max(1, EVALUATION_BATCH // len(lanes))
+        device = lanes[0].course.device
+        size = max(1, forward_batch(device) // len(lanes))
         self.stack.train(False)
         with torch.no_grad():
             parts = [
-                self.stack.logits(self.inputs[own.to(self.inputs.device)], chosen).cpu()
+                self.stack.logits(self.inputs[own.to(self.inputs.device)].to(device), chosen).cpu()
                 for own in torch.split(index, size, dim=1)
             ]
         logits = torch.cat(parts, dim=1).double().numpy()

@@ -15,21 +15,26 @@ from torch import nn
 from prognobench.randomness import derived_seed
 from prognobench.training.classifier import Trainable
 from prognobench.training.course import Course
+from prognobench.training.cox import solve_cox
 from prognobench.training.job import Job
 from prognobench.training.lane import Lane, Trained, finish
 from prognobench.training.logistic import solve_logistic
-from prognobench.training.losses import class_weights, expected_loss, log_odds
+from prognobench.training.losses import class_weights, expected_loss, log_odds, score_scale
 from prognobench.training.pace import Steady
 from prognobench.training.passes import Passes
 from prognobench.training.recipe import Recipe
+from prognobench.training.ridge import solve_ridge
 from prognobench.training.score import validation_score
 
 MOMENTUM = 0.9
 """Of stochastic gradient descent, as DINOv2's linear evaluation has it (Oquab et al. 2023, arXiv
 2304.07193), after which the paper's heads are made."""
 
-CHUNK_ELEMENTS = 2**25
-"""Numbers in the training parts that are solved at once, about 256 MiB of them."""
+SOLVERS = {"binary": solve_logistic, "ordinal": solve_ridge, "time_to_event": solve_cox}
+"""What a probe is solved by, by the kind of the outcome."""
+
+CHUNK_ELEMENTS = 2**22
+"""Numbers in the training parts that are solved at once, 32 MiB of them; more is not faster."""
 
 
 def solve_probe(
@@ -51,7 +56,10 @@ def solve_probes(
     fixed_strength: float,
     recipe: Recipe,
 ) -> list[Trained]:
-    """Fit L2-penalised logistic regressions on standardised features, many at once.
+    """Fit L2-penalised regressions on standardised features, many at once.
+
+    They are logistic regressions; for an ordinal score, ridge regressions of the score in standard
+    units (:func:`~prognobench.training.losses.score_scale`); for times, Cox regressions.
 
     Features are standardised by the training part alone. Where there is a validation part, the
     strength with the best validation score on it is taken (the strongest penalty among equals);
@@ -104,25 +112,32 @@ def _solve_chunk(
     rows = max(len(job.rows["train"]) for job in jobs)
     inputs = np.zeros((len(jobs), rows, features.shape[1]))
     targets, weights = np.zeros((2, len(jobs), rows))
+    shifts = [0.0] * len(jobs)
     for n, (job, scaler) in enumerate(zip(jobs, scalers, strict=True)):
         train = job.rows["train"]
         own = job.targets[train]
         inputs[n, : len(train)] = scaler.transform(features[train])
         targets[n, : len(train)] = own
         weights[n, : len(train)] = 1.0
-        if recipe.imbalance in ("class_weights", "balanced_sampling"):
+        if job.kind == "ordinal":
+            mean, spread = score_scale(own)
+            targets[n, : len(train)] = (own - mean) / spread
+        elif job.kind == "time_to_event":
+            pass
+        elif recipe.imbalance in ("class_weights", "balanced_sampling"):
             weights[n, : len(train)] = np.where(own == 1, *reversed(class_weights(own)))
+        elif recipe.imbalance == "logit_adjustment":
+            shifts[n] = log_odds(float(own.mean()))
     which = [n for n, _ in problems]
     given = (inputs[which], targets[which], weights[which], np.array([c for _, c in problems]))
-    found = solve_logistic(*(torch.from_numpy(array).to(device) for array in given))
+    found = SOLVERS[jobs[0].kind](*(torch.from_numpy(array).to(device) for array in given))
     coefficients, intercepts = (tensor.cpu().numpy() for tensor in found)
     solved = []
     for n, (job, scaler) in enumerate(zip(jobs, scalers, strict=True)):
         own = job.targets[job.rows["train"]]
-        shift = log_odds(float(own.mean())) if recipe.imbalance == "logit_adjustment" else 0.0
         numbers = [place for place, owner in enumerate(which) if owner == n]
         weight = coefficients[numbers] / scaler.scale_
-        bias = intercepts[numbers] - shift - weight @ scaler.mean_
+        bias = intercepts[numbers] - shifts[n] - weight @ scaler.mean_
         logits = features @ weight.T + bias
         best, score = 0, None
         if not job.fixed_steps:
@@ -131,7 +146,7 @@ def _solve_chunk(
             best = int(np.argmax(scores))
             score = scores[best]
         seen = torch.as_tensor(logits[job.rows["train"], best])
-        loss = expected_loss(recipe, own)(seen, torch.as_tensor(own, dtype=torch.float64))
+        loss = expected_loss(recipe, own, job.kind)(seen, torch.as_tensor(own, dtype=torch.float64))
         info = {
             "C": tried[n][best],
             "last_train_loss": loss.item(),

@@ -14,6 +14,10 @@ class Recipe(BaseModel):
 
     The defaults are a synthesis of published recipes (``docs/methods.md`` names them).
 
+    For an ordinal score training minimises the squared error of the score in standard units, and
+    for times Cox's partial likelihood; ``validation_score`` is then the loss, whatever it says, and
+    ``loss`` and ``imbalance`` have no part.
+
     Attributes:
         preset: Where the values come from that are not given: see
             :mod:`prognobench.training.presets`. Not part of a run's identity; the values are.

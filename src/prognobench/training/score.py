@@ -10,11 +10,16 @@ from sklearn.metrics import average_precision_score, matthews_corrcoef, roc_auc_
 
 from prognobench.training.job import Job
 from prognobench.training.losses import expected_loss
-from prognobench.training.recipe import Recipe
+from prognobench.training.recipe import Recipe, ScoreName
 
 THRESHOLD = 0.5
 """Threshold on the raw probability: the paper's, and fixed before anything is trained. With a
 correction for imbalance it lies at the training part's own share of events."""
+
+
+def score_name(job: Job, recipe: Recipe) -> ScoreName:
+    """Return what the validation part is scored by: the recipe's, for a binary outcome."""
+    return recipe.validation_score if job.kind == "binary" else "loss"
 
 
 def validation_score(
@@ -38,15 +43,16 @@ def validation_score(
     rows = job.rows["val"]
     if not np.isfinite(logits).all():
         return float("nan"), float("nan")
-    objective = expected_loss(recipe, job.targets[job.rows["train"]])
+    objective = expected_loss(recipe, job.targets[job.rows["train"]], job.kind)
     targets = torch.as_tensor(job.targets[rows], dtype=torch.float64)
     loss = objective(torch.as_tensor(logits), targets).item()
-    if recipe.validation_score == "loss":
+    name = score_name(job, recipe)
+    if name == "loss":
         return -loss, loss
     _, first, code = np.unique(job.patients[rows], return_index=True, return_inverse=True)
     probability = np.bincount(code, weights=expit(logits)) / np.bincount(code)
     outcome = job.targets[rows][first]
-    match recipe.validation_score:
+    match name:
         case "mcc":
             score = matthews_corrcoef(outcome, probability >= THRESHOLD)
         case "auroc":

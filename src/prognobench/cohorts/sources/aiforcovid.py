@@ -4,7 +4,8 @@
   releases ``AIforCOVID_r2.xlsx`` with ``imgs_r2`` and ``AIforCOVID_r3.xlsx`` with ``imgs_r3``.
   Each release that is there is read; the paper's first release has 820 patients, all three 1,585.
 * The challenge: ``TrainSet/trainClinData.xls`` with the images in ``TrainSet/TrainSet``, and the
-  same for ``TestSet``, whose ``testClinData.xls`` may come without the outcomes.
+  same for ``TestSet``. ``testClinData.xls`` may come without outcomes, beside the folders, and
+  without its images, which are then counted as missing.
 
 There is one image a patient, taken at admission (day 0), and ``ImageFile`` is the id, with or
 without a suffix. The days of the outcomes are not given. A severe course includes death, so a
@@ -135,7 +136,7 @@ def _releases(root: Path) -> list[tuple[Path, _Release]]:
     lacking = [
         f"{release.images} beside {release.table}"
         for file, release in found.values()
-        if not (file.parent / release.images).is_dir()
+        if release.outcomes and not _folder(file, release).is_dir()
     ]
     if lacking:
         raise UserError(
@@ -148,7 +149,7 @@ def _releases(root: Path) -> list[tuple[Path, _Release]]:
 def _rows(root: Path, file: Path, release: _Release) -> pd.DataFrame:
     table = read_table(file)
     columns = require_columns(table, ["ImageFile", "Hospital", *release.outcomes], file)
-    folder = file.parent / release.images
+    folder = _folder(file, release)
     below = folder.relative_to(root).as_posix()
     ids = table[columns["ImageFile"]].map(_stem, na_action="ignore")
     files = _files_by_id(folder)
@@ -172,13 +173,21 @@ def _rows(root: Path, file: Path, release: _Release) -> pd.DataFrame:
     return add_columns(rows, table, {**_RENAMED, **dict(zip(_CLINICAL, _CLINICAL, strict=True))})
 
 
+def _folder(file: Path, release: _Release) -> Path:
+    """Return the folder of a table's images: beside it, or one deeper where that has none."""
+    beside = file.parent / release.images
+    inside = beside / release.images
+    return inside if inside.is_dir() else beside
+
+
 def _stem(name: str) -> str:
     suffix = Path(name).suffix
     return name.removesuffix(suffix) if suffix.lower() in _SUFFIXES else name
 
 
 def _files_by_id(folder: Path) -> dict[str, str]:
-    names = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
+    listed = folder.iterdir() if folder.is_dir() else ()
+    names = sorted(path.name for path in listed if path.suffix.lower() in _SUFFIXES)
     return {_stem(name): name for name in reversed(names)}
 
 

@@ -42,6 +42,7 @@ from prognobench.cohorts.downloads import (
     require_parts,
     version_of,
 )
+from prognobench.cohorts.outcome_kinds import OtherOutcome
 from prognobench.cohorts.source import FolderOptions, Source
 from prognobench.cohorts.table_dates import day_numbers
 from prognobench.cohorts.tables import (
@@ -73,6 +74,12 @@ HIGHEST = 3 * len(ZONES)
 _IN_WORDS = "the subject's Brixia score reached {} of 18 on any image"
 
 ENDPOINTS = {"severity": _IN_WORDS.format(9)}
+
+OTHERS = {
+    outcome_score_column("severity"): OtherOutcome(
+        "ordinal", "Brixia score of the image, 0 to 18", HIGHEST
+    )
+}
 
 _METADATA = ("metadata_global_v2.csv", "metadata_global_v1.csv")
 _CONSENSUS = "metadata_consensus_v1.csv"
@@ -151,6 +158,7 @@ def read(options: BrixiaOptions) -> Cohort:
         scored.root,
         {"severity": _IN_WORDS.format(options.threshold)},
         replace(PROVENANCE, version=version_of(*scored.files)),
+        others=OTHERS,
     )
     rules = [
         (
@@ -321,4 +329,5 @@ SOURCE = Source(
     endpoints=ENDPOINTS,
     options=BrixiaOptions,
     read=read,
+    others=OTHERS,
 )

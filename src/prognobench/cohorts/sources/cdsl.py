@@ -52,7 +52,7 @@ PROVENANCE = Provenance(
         "1.0.0). PhysioNet (2024). doi:10.13026/1176-6c44"
     ),
     url="https://doi.org/10.13026/1176-6c44",
-    access="PhysioNet account with credentials, and a request to the data's owner",
+    access="registration: a PhysioNet account with credentials, and a request to the data's owner",
 )
 
 ENDPOINTS = {"mortality": "died in hospital", "icu": "admitted to intensive care"}

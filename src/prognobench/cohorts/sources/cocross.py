@@ -44,7 +44,7 @@ PROVENANCE = Provenance(
         "COVID-19 ICU Patients. Healthcare 10:276 (2022). doi:10.3390/healthcare10020276"
     ),
     url="https://doi.org/10.3390/healthcare10020276",
-    access="on request to the authors; no public download is known",
+    access="on request to the authors; no registration and no public download is known",
 )
 
 ENDPOINTS = {"mortality": "died in intensive care"}

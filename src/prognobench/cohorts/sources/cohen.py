@@ -20,13 +20,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 
 from prognobench.cohorts.assemble import assemble
 from prognobench.cohorts.checks import clean
 from prognobench.cohorts.coding import code_endpoint
-from prognobench.cohorts.cohort import Cohort, Provenance, outcome_day_column
+from prognobench.cohorts.cohort import LUNG_MASK, Cohort, Provenance, outcome_day_column
 from prognobench.cohorts.downloads import (
     add_columns,
     drop_unknown_view,
@@ -46,6 +47,7 @@ PROVENANCE = Provenance(
         "Collection: Prospective Predictions Are the Future. arXiv:2006.11988 (2020)"
     ),
     url="https://github.com/ieee8023/covid-chestxray-dataset",
+    access="open, without registration",
 )
 
 ENDPOINTS = {
@@ -77,9 +79,12 @@ class CohenOptions(FolderOptions):
     Attributes:
         finding: A finding that the images kept must have, such as ``COVID-19``; by default all
             are kept.
+        masks: Folder below the root of lung masks, each ``<name of the image>_mask.png``; images
+            without one have none.
     """
 
     finding: str = ""
+    masks: str = "annotations/lungVAE-masks"
 
 
 def read(options: CohenOptions) -> Cohort:
@@ -119,6 +124,9 @@ def read(options: CohenOptions) -> Cohort:
         rows[endpoint] = coded(_COLUMNS[endpoint], "Y", "N")
         rows[outcome_day_column(endpoint)] = _last_day_without(rows, coded(column, "Y", "N"))
     rows = add_columns(rows, table, {name: name for name in _CLINICAL})
+    masks = [_mask(file.parent, options.masks, str(name)) for name in rows["image_id"]]
+    if any(masks):
+        rows[LUNG_MASK] = masks
     provenance = replace(PROVENANCE, version=version_of(file))
     cohort = assemble("cohen", rows, file.parent, ENDPOINTS, provenance)
     modality = table[columns["modality"]].set_axis(rows["image_id"])
@@ -137,6 +145,11 @@ def read(options: CohenOptions) -> Cohort:
             f"the finding is not {options.finding}",
         )
     return clean(drop_unknown_view(cohort))
+
+
+def _mask(root: Path, folder: str, image: str) -> str | None:
+    path = f"{folder}/{Path(image).stem}_mask.png"
+    return path if (root / path).is_file() else None
 
 
 def _last_day_without(rows: pd.DataFrame, state: pd.Series) -> pd.Series:

@@ -84,8 +84,9 @@ def read(options: FolderOptions) -> Cohort:
         UserError: When the workbook, the images or a column are missing, or a cell cannot be read.
     """
     file = collection_table(options.root, TABLES)
-    table = read_table_below(file, [_PATIENT])
-    columns = require_columns(table, [_PATIENT, *_OUTCOMES.values()], file)
+    needed = [_PATIENT, *_OUTCOMES.values()]
+    table = read_table_below(file, needed)
+    columns = require_columns(table, needed, file)
     images, listed = join_patients(
         chest_radiographs(options.root), table, columns[_PATIENT], file, _PREFIX
     )

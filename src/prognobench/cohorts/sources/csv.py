@@ -11,28 +11,35 @@
       negative: {icu: ward}
 
 Endpoints are the columns named or mapped ``icu``, ``mortality`` and ``severity``, and those listed
-under ``endpoints``. When images and outcomes were is told in one of two ways: ``acquired`` and
-``<endpoint>_day`` are numbers of days on one axis, such as days since admission; or
-``acquired_date`` and ``<endpoint>_date`` are dates, counted from the date in ``admission``, and
-without it from the patient's first image. Every other column is kept as a clinical one.
+under ``endpoints``; those under ``scores`` are ordinal. When images and outcomes were is told in
+one of two ways: ``acquired`` and ``<endpoint>_day`` are numbers of days on one axis whose day 0 is
+the admission; or ``acquired_date`` and ``<endpoint>_date`` are dates, counted from the date in
+``admission``, and without it from the patient's first image. Every other column is kept as a
+clinical one.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
+from pydantic import Field
 
 from prognobench.cohorts.assemble import assemble
 from prognobench.cohorts.checks import clean
 from prognobench.cohorts.coding import USUAL_ENDPOINTS
 from prognobench.cohorts.cohort import (
+    LUNG_BOX,
+    LUNG_MASK,
     STANDARD_COLUMNS,
     Cohort,
     Provenance,
     outcome_day_column,
 )
+from prognobench.cohorts.lungs import SEPARATOR, masks_of
+from prognobench.cohorts.outcome_kinds import OtherOutcome
 from prognobench.cohorts.outcome_options import OutcomeOptions
 from prognobench.cohorts.paths import is_absolute
 from prognobench.cohorts.source import Source
@@ -58,14 +65,34 @@ class CsvOptions(OutcomeOptions):
         root: The folder that image paths are relative to; by default the table's own.
         sheet: The sheet of an Excel workbook, by default the first.
         allow_outside_root: Whether a path may be absolute or lead out of the root.
+        scores: Ordinal columns to predict, each with its highest level, as ``{brixia: 18}``.
+        times: Events whose time is to be predicted: of ``death``, the column ``death`` says
+            whether it was seen, and ``death_day`` or ``death_date`` when it was, or when its
+            patient was last seen without it.
     """
 
     root: Path | None = None
     sheet: str = ""
     allow_outside_root: bool = False
+    scores: dict[str, Annotated[int, Field(ge=2)]] = Field(default={})
+    times: tuple[str, ...] = ()
+
+    def others(self) -> dict[str, OtherOutcome]:
+        """Return the endpoints that are not binary."""
+        scores = {
+            name: OtherOutcome("ordinal", f"{self.column(name)}, 0 to {highest}", highest)
+            for name, highest in self.scores.items()
+        }
+        times = {
+            name: OtherOutcome("time_to_event", f"days to: {self.in_words(name)}")
+            for name in self.times
+        }
+        return scores | times
 
 
-PROVENANCE = Provenance(source="csv", title="a table of one's own", access="the user's own")
+PROVENANCE = Provenance(
+    source="csv", title="a table of one's own", access="the user's own, without registration"
+)
 
 
 def read(options: CsvOptions) -> Cohort:
@@ -76,10 +103,15 @@ def read(options: CsvOptions) -> Cohort:
     """
     file = options.table
     table = read_table(file, options.sheet)
-    names = options.endpoint_names(table)
+    others = options.others()
+    _require_one_kind(options)
+    names = [*options.endpoint_names(table, others), *options.times]
     taken = _taken_columns(table, options, names)
     rows = pd.DataFrame({name: table[taken[name]] for name in ("patient_id", "path")})
-    root, rows["path"] = _rooted(rows["path"], options)
+    for name in (LUNG_BOX, LUNG_MASK):
+        if name in taken:
+            rows[name] = table[taken[name]]
+    root, rows = _rooted(rows, options)
     for name in ("image_id", "site", "view"):
         if name in taken:
             rows[name] = table[taken[name]]
@@ -88,6 +120,8 @@ def read(options: CsvOptions) -> Cohort:
             rows[name] = numbers(table[taken[name]], taken[name], file)
     for name in names:
         rows[name] = options.coded(table[taken[name]], name)
+    for name in options.scores:
+        rows[name] = numbers(table[taken[name]], taken[name], file)
     rows = _with_days_of_dates(rows, table, taken, names, file)
     read_as = {column: name for name, column in taken.items()}
     for column in map(str, table.columns):
@@ -105,8 +139,31 @@ def read(options: CsvOptions) -> Cohort:
         version=f"SHA-256 {file_digest(file)[:16]}",
         access=PROVENANCE.access,
     )
-    endpoints = {name: options.in_words(name) for name in names}
-    return clean(assemble(options.name or file.stem, rows, root, endpoints, provenance))
+    _require_days(rows, options)
+    endpoints = {name: options.in_words(name) for name in names if name not in others}
+    return clean(
+        assemble(options.name or file.stem, rows, root, endpoints, provenance, others=others)
+    )
+
+
+def _require_one_kind(options: CsvOptions) -> None:
+    named = {"endpoints": options.endpoints, "scores": options.scores, "times": options.times}
+    for name in sorted({*options.endpoints, *options.scores, *options.times}):
+        keys = [f"'{key}'" for key, own in named.items() if name in own]
+        if len(keys) > 1:
+            raise UserError(
+                f"'{name}' is named under {' and '.join(keys)}, and is of one kind only: leave it "
+                "out of all but one, or map another name to its column under 'columns'"
+            )
+
+
+def _require_days(rows: pd.DataFrame, options: CsvOptions) -> None:
+    for name in options.times:
+        if outcome_day_column(name) not in rows:
+            raise UserError(
+                f"{options.table} does not say when '{name}' was: give {outcome_day_column(name)} "
+                f"(days) or {name}_date, of the event or of when its patient was last seen"
+            )
 
 
 def _date_columns(endpoints: list[str]) -> dict[str, str]:
@@ -120,11 +177,14 @@ def _taken_columns(
 ) -> dict[str, str]:
     *dated, admission = _date_columns(endpoints)
     days = [outcome_day_column(name) for name in endpoints]
-    known = [*STANDARD_COLUMNS, *endpoints, *days, *CLINICAL_COLUMNS, *dated, admission]
+    lungs = (LUNG_BOX, LUNG_MASK)
+    others = list(options.scores)
+    known = [*STANDARD_COLUMNS, *lungs, *endpoints, *days, *others, *CLINICAL_COLUMNS]
+    known += [*dated, admission]
     for name in options.columns:
         if name not in known:
             raise UserError(f"'columns' maps no '{name}': {nearest(name, known)}")
-    needed = {"patient_id", "path", *endpoints, *options.columns}
+    needed = {"patient_id", "path", *endpoints, *others, *options.columns}
     asked = {name: options.column(name) for name in known if name in needed}
     found = require_columns(table, asked.values(), options.table)
     taken = {name: found[column] for name, column in asked.items()}
@@ -170,19 +230,24 @@ def _with_days_of_dates(
     return rows
 
 
-def _rooted(paths: pd.Series, options: CsvOptions) -> tuple[Path, pd.Series]:
+def _rooted(rows: pd.DataFrame, options: CsvOptions) -> tuple[Path, pd.DataFrame]:
     root = options.root if options.root is not None else options.table.parent
     if not options.allow_outside_root:
-        return root, paths
+        return root, rows
     # The one folder that holds all of them becomes the root, so that every path of the cohort
     # is inside its root here as everywhere.
-    full = [
-        os.path.normpath(path if is_absolute(path) else root.absolute() / path)
-        for path in paths.dropna()
-    ]
-    common = Path(os.path.commonpath([Path(path).parent for path in full]))
-    inside = [Path(path).relative_to(common).as_posix() for path in full]
-    return common, pd.Series(inside, index=paths.dropna().index).reindex(paths.index)
+    masks = [masks_of(cell) if isinstance(cell, str) else [] for cell in rows.get(LUNG_MASK, ())]
+    named = [*rows["path"].dropna(), *(path for own in masks for path in own)]
+    full = {
+        path: Path(os.path.normpath(path if is_absolute(path) else root.absolute() / path))
+        for path in named
+    }
+    common = Path(os.path.commonpath([path.parent for path in full.values()]))
+    inside = {path: where.relative_to(common).as_posix() for path, where in full.items()}
+    rows = rows.assign(path=rows["path"].map(inside))
+    if LUNG_MASK in rows:
+        rows[LUNG_MASK] = [SEPARATOR.join(inside[path] for path in own) or None for own in masks]
+    return common, rows
 
 
 SOURCE = Source(

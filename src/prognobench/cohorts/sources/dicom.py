@@ -75,7 +75,9 @@ class DicomOptions(OutcomeOptions):
 
 
 PROVENANCE = Provenance(
-    source="dicom", title="a folder of DICOM files of one's own", access="the user's own"
+    source="dicom",
+    title="a folder of DICOM files of one's own",
+    access="the user's own, without registration",
 )
 
 

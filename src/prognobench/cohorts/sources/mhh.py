@@ -36,6 +36,7 @@ PROVENANCE = Provenance(
         "doi:10.6084/m9.figshare.12275009"
     ),
     url="https://doi.org/10.25835/0090041",
+    access="open, without registration",
 )
 
 ENDPOINTS = {

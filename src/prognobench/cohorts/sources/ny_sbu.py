@@ -5,6 +5,10 @@ The images are ``manifest-*/COVID-19-NY-SBU/<PatientID>/<study>/<series>/*.dcm``
 twice. Dates of images and visits are shifted alike: ``acquired`` counts from the start of the
 visit, and images from before it are left out. Days of outcomes are not published.
 
+A fifth of the radiographs, about one study a patient, is dated 1900-12-31, the first day of the
+shifted axis. The documentation does not say why. They are taken at their word: of the day of a
+visit that began then, and of before one that began later. The participant flow tells their number.
+
 Of the 131 columns those are kept that describe the patient at presentation. What happened during
 the stay is left out, since it tells the outcome, and so are laboratory values and vital signs,
 since the table does not say when they were taken.
@@ -12,6 +16,7 @@ since the table does not say when they were taken.
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import replace
 from typing import Any
 
@@ -76,6 +81,7 @@ _CLINICAL = (
     "abdominal_pain_v",
     "fever_v",
 )
+_AXIS_BEGINS = datetime.date(1900, 12, 31)
 _GENDER, _SEXES = "gender_concept_name", {"MALE": "M", "FEMALE": "F"}
 
 
@@ -90,6 +96,13 @@ def read(options: FolderOptions) -> Cohort:
     columns = require_columns(table, [_PATIENT, _VISIT, _STATUS, _ICU], file)
     images, listed = join_patients(chest_radiographs(options.root), table, columns[_PATIENT], file)
     starts = dict(zip(listed.index, dates(listed[columns[_VISIT]], _VISIT, file), strict=True))
+    begun = [header for header in images.headers if header.date == _AXIS_BEGINS]
+    in_visit = sum(starts[header.patient_id] == header.date for header in begun)
+    images = images.noted(
+        "first_day_of_axis",
+        f"images dated {_AXIS_BEGINS}, the first day of the shifted dates: {len(begun)}, of which "
+        f"{in_visit} are of a visit that began on that day; the date is taken as it stands",
+    )
     images = images.without(
         [
             header

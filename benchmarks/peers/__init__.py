@@ -1,0 +1,1 @@
+"""The others that prognobench is compared with, each as its users write it."""

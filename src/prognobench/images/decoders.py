@@ -1,0 +1,350 @@
+"""Files decoded in processes of their own, several at a time.
+
+A process that is free waits a moment for more work, since cohorts come one after another.
+
+Every file is read once: a process reads it and tells its digest; it decodes what it has read only
+where that is wanted. A process that a file ends is started anew, and the file is tried once more in
+it, since a process may also be ended by the system for want of memory; then it is given up with a
+reason. A file whose decoding takes too long is given up at once.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import prognobench
+from prognobench.images.decoder_process import LENGTH, SECONDS
+from prognobench.images.geometry import Box
+
+FILES_A_PROCESS = 16
+"""Fewer files than this are not worth another process, which takes half a second to start."""
+
+IDLE_SECONDS = 10.0
+"""How long a process that has nothing to do is kept."""
+
+_CLOCK_SECONDS = 10.0 * SECONDS
+_TOO_LONG = f"decoding takes more than {SECONDS} s"
+_BROKE_DOWN = "the decoder broke down on it"
+_STOPPED = "decoding was stopped"
+_WATCH_EVERY = 0.5
+
+Request = Mapping[str, Any]
+"""What to do with a file: ``sizes``, and if wanted ``percentiles`` and ``box``; or ``lungs``, to
+have the box of a lung mask."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file.
+
+    Attributes:
+        name: Its name.
+        digest: SHA-256 of its bytes; None where it could not be read.
+        images: uint8 squares, one a size asked for; None where none was wanted or could be made.
+        lungs: The box of a lung mask, where that was asked for and there is one.
+        failure: Why there are none, in words.
+        lasting: Whether the file itself is the cause, so that it need not be tried again.
+        unexpected: Name of an error that should have been a reason.
+        seconds: How long it took by the clock.
+    """
+
+    name: str
+    digest: str | None = None
+    images: list[npt.NDArray[np.uint8]] | None = None
+    lungs: Box | None = None
+    failure: str | None = None
+    lasting: bool = False
+    unexpected: str | None = None
+    seconds: float = 0.0
+
+
+def decode_files(
+    files: Mapping[str, Path],
+    wanted: Callable[[str, str], Request | None],
+    processes: int | None = None,
+) -> Iterator[Outcome]:
+    """Read files and decode those that are wanted, in any order.
+
+    Args:
+        files: The files by name.
+        wanted: From a file's name and digest to what shall be made of it; called from several
+            threads.
+        processes: How many processes; by default one a core, and fewer for few files.
+
+    Yields:
+        One outcome a file.
+    """
+    count = processes or min(_cores(), -(-len(files) // FILES_A_PROCESS))
+    if not files:
+        return
+    with _Decoders(count) as decoders, ThreadPoolExecutor(count) as threads:
+        todo, running = iter(files.items()), set[Future[Outcome]]()
+        try:
+            while True:
+                # Not all at once: what is finished waits in memory until it is taken.
+                while len(running) < 4 * count and (entry := next(todo, None)) is not None:
+                    running.add(threads.submit(decoders.run, *entry, wanted))
+                if not running:
+                    return
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        except BaseException:
+            for future in running:
+                future.cancel()
+            decoders.stop()
+            raise
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _DecoderEndedError(Exception):
+    """The process ended while it had a file; the message says why."""
+
+
+class _Decoder:
+    """One process, started when it is first asked and again after it has ended."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+        self.closed = False
+        self.deadline: float | None = None
+        self.late = False
+        self.last_used = 0.0
+
+    def ask(self, request: Request) -> tuple[dict[str, Any], list[npt.NDArray[np.uint8]]]:
+        """Return the answer to a request, and its images.
+
+        Raises:
+            _DecoderEndedError: When the process ended instead.
+        """
+        process = self._started()
+        assert process.stdin is not None  # noqa: S101
+        message = json.dumps(dict(request)).encode()
+        self.late, self.deadline = False, time.monotonic() + _CLOCK_SECONDS
+        try:
+            process.stdin.write(LENGTH.pack(len(message)) + message)
+            process.stdin.flush()
+            (length,) = LENGTH.unpack(_read(process, LENGTH.size))
+            answer: dict[str, Any] = json.loads(_read(process, length))
+            images = [
+                np.frombuffer(_read(process, height * width), dtype=np.uint8).reshape(height, width)
+                for height, width in answer.get("shapes", [])
+            ]
+        except (OSError, EOFError, ValueError) as error:
+            raise _DecoderEndedError(self._end()) from error
+        finally:
+            self.deadline = None
+        return answer, images
+
+    def stop(self) -> None:
+        """End the process for good."""
+        with self._lock:
+            self.closed = True
+            self.kill()
+        self._end()
+
+    def kill(self) -> None:
+        """End the process; whoever waits for its answer is told."""
+        if self._process is not None:
+            self._process.kill()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self.closed:
+                raise _DecoderEndedError(_STOPPED)
+            if self._process is None:
+                self._process = _start()
+            return self._process
+
+    def _end(self) -> str:
+        process, self._process = self._process, None
+        if process is None:
+            return _STOPPED
+        process.kill()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                try:
+                    stream.close()
+                except OSError:
+                    continue
+        code = process.wait()
+        if self.late or code == -getattr(signal, "SIGXCPU", 0):
+            return _TOO_LONG
+        return _BROKE_DOWN
+
+
+def _start() -> subprocess.Popen[bytes]:
+    # Neither the caller's main module nor its working folder shall be imported.
+    home = str(Path(prognobench.__file__).parent.parent)
+    paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
+    one_thread = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "prognobench.images.decoder_process"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # native code prints there, and may quote the file
+        env={**os.environ, **one_thread, "PYTHONPATH": os.pathsep.join(paths)},
+    )
+
+
+def _read(process: subprocess.Popen[bytes], count: int) -> bytes:
+    assert process.stdout is not None  # noqa: S101
+    data = process.stdout.read(count)
+    if len(data) < count:
+        raise EOFError
+    return data
+
+
+class _Spare:
+    """Processes that have nothing to do for the moment."""
+
+    def __init__(self) -> None:
+        self.forget()
+        atexit.register(self.stop, 0.0)
+        if hasattr(os, "register_at_fork"):
+            # A copy of this process must not talk to the same decoders.
+            os.register_at_fork(after_in_child=self.forget)
+
+    def forget(self) -> None:
+        """Start without any."""
+        self._decoders: list[_Decoder] = []
+        self._lock = threading.Lock()
+
+    def take(self, count: int) -> list[_Decoder]:
+        """Return so many decoders, the spare ones first."""
+        with self._lock:
+            taken, self._decoders = self._decoders[:count], self._decoders[count:]
+        return [*taken, *(_Decoder() for _ in range(count - len(taken)))]
+
+    def put(self, decoders: list[_Decoder]) -> None:
+        """Keep decoders for a while."""
+        for decoder in decoders:
+            decoder.last_used = time.monotonic()
+        with self._lock:
+            first = not self._decoders
+            self._decoders += [decoder for decoder in decoders if not decoder.closed]
+        if first:
+            threading.Thread(target=self._sweep, daemon=True).start()
+
+    def stop(self, idle: float) -> bool:
+        """End those that have been idle for so many seconds; say whether any are left."""
+        with self._lock:
+            now = time.monotonic()
+            old = [one for one in self._decoders if now - one.last_used >= idle]
+            self._decoders = [one for one in self._decoders if one not in old]
+            left = bool(self._decoders)
+        for decoder in old:
+            decoder.stop()
+        return left
+
+    def _sweep(self) -> None:
+        while self.stop(IDLE_SECONDS):
+            time.sleep(1.0)
+
+
+_SPARE = _Spare()
+
+
+def stop_decoders() -> None:
+    """End the processes that wait for more work, at once and not after a while."""
+    _SPARE.stop(0.0)
+
+
+class _Decoders:
+    """Some processes, and a watch over how long they take."""
+
+    def __init__(self, count: int) -> None:
+        self._all = _SPARE.take(count)
+        self._free: queue.SimpleQueue[_Decoder] = queue.SimpleQueue()
+        for decoder in self._all:
+            self._free.put(decoder)
+        self._over = threading.Event()
+        self._watch = threading.Thread(target=self._stop_late, daemon=True)
+
+    def __enter__(self) -> _Decoders:
+        self._watch.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._watch.join()
+        _SPARE.put(self._all)
+
+    def stop(self) -> None:
+        """End all processes."""
+        for decoder in self._all:
+            decoder.stop()
+
+    def run(self, name: str, path: Path, wanted: Callable[[str, str], Request | None]) -> Outcome:
+        """Read one file, and decode it if it is wanted."""
+        decoder = self._free.get()
+        began = time.monotonic()
+        try:
+            outcome = _try(decoder, name, path, wanted)
+            if outcome.failure == _BROKE_DOWN:
+                outcome = _try(decoder, name, path, wanted)
+            return replace(outcome, seconds=time.monotonic() - began)
+        finally:
+            self._free.put(decoder)
+
+    def _stop_late(self) -> None:
+        while not self._over.wait(_WATCH_EVERY):
+            for decoder in self._all:
+                deadline = decoder.deadline
+                if deadline is not None and time.monotonic() > deadline:
+                    decoder.late = True
+                    decoder.kill()
+
+
+def _try(
+    decoder: _Decoder, name: str, path: Path, wanted: Callable[[str, str], Request | None]
+) -> Outcome:
+    digest = None
+    try:
+        answer, _ = decoder.ask({"read": str(path.absolute())})
+        if "digest" in answer:
+            digest = str(answer["digest"])
+            request = wanted(name, digest)
+            if request is None:
+                return Outcome(name, digest)
+            answer, images = decoder.ask(request)
+            if "failure" not in answer:
+                lungs = answer.get("lungs")
+                return Outcome(name, digest, images, None if lungs is None else Box(*lungs))
+    except _DecoderEndedError as error:
+        return Outcome(name, digest, failure=str(error))
+    return Outcome(
+        name,
+        digest,
+        failure=str(answer["failure"]),
+        lasting=bool(answer.get("lasting", False)),
+        unexpected=answer.get("unexpected"),
+    )

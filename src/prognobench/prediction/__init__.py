@@ -1,0 +1,1 @@
+"""An exported model: its folder, and predictions by it."""

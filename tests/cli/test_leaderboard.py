@@ -1,0 +1,42 @@
+"""The leaderboard on the terminal says who is not shown to beat the controls."""
+
+from __future__ import annotations
+
+import io
+
+import pandas as pd
+from rich.console import Console
+
+from prognobench.cli.leaderboard import print_leaderboard
+
+
+def printed(beats):
+    """Print a board of candidates that beat the best control or do not, and that control."""
+    rows = [
+        {
+            "backbone": "control" if own is None else "net",
+            "strategy": name,
+            "best_group": False,
+            "control": None if own is None else "age_and_sex",
+            "beats_controls": own,
+        }
+        for name, own in {**beats, "age_and_sex": None}.items()
+    ]
+    same = {"dataset": "d", "endpoint": "e", "regime": "full_data", "metric": "mcc", "reason": None}
+    numbers = [f"{m}{end}" for m in ("", "auroc_") for end in ("ci_low", "ci_high")]
+    table = pd.DataFrame(rows).assign(**same, shots=pd.NA, level=float("nan"), estimate=0.5)
+    table = table.assign(auroc=0.7, **dict.fromkeys(numbers, 0.5))
+    console = Console(file=io.StringIO(), width=200)
+    print_leaderboard(table.astype({"beats_controls": "boolean"}), console)
+    return console.file.getvalue()
+
+
+def test_who_does_not_beat_the_best_control_is_named():
+    text = printed({"lora": True, "full": False, "linear": False})
+    assert "not shown to beat the best control (age_and_sex): net full and net linear" in text
+
+
+def test_a_table_in_which_nobody_does_says_so_and_one_without_such_says_nothing():
+    assert "no candidate is shown to beat the best control (age_and_sex)" in printed({"a": False})
+    assert "beat the best control" not in printed({"lora": True})
+    assert "beat the best control" not in printed({})

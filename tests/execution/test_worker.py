@@ -1,0 +1,83 @@
+"""What a worker keeps loaded, and where."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from prognobench.execution.prepare import prepare
+from prognobench.execution.task_images import TaskImages
+from prognobench.execution.worker import IMAGES_SHARE, Worker, fits
+from prognobench.spec import parse_spec
+
+
+def images_of_noise():
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 16, 16), dtype=np.uint8)
+    ids = tuple("abcdef")
+    return TaskImages(ids, ids, np.array([0, 1] * 3), pixels, "key", pd.DataFrame())
+
+
+def test_images_that_do_not_fit_on_the_device_stay_with_the_machine(monkeypatch):
+    images = images_of_noise()
+    gpu = torch.device("cuda")
+    free = images.pixels.nbytes / IMAGES_SHARE
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, 2 * free))
+    assert fits(images.pixels.nbytes, gpu)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free - 2, 2 * free))
+    assert not fits(images.pixels.nbytes, gpu)
+    kept = Worker(gpu)._on_device(images)
+    assert kept.device.type == "cpu"
+    np.testing.assert_array_equal(kept[:, 0].numpy(), images.pixels)
+    assert fits(10**15, torch.device("cpu"))
+
+
+def test_what_a_group_shares_is_loaded_once(tmp_path):
+    made = prepare(
+        parse_spec(
+            {
+                "name": "shared",
+                "cohort": {"source": "synthetic", "patients": 40, "root": str(tmp_path / "images")},
+                "endpoints": ["mortality"],
+                "backbones": ["demo_vit"],
+                "strategies": ["lora"],
+                "regimes": [{"name": "full_data", "folds": 2}],
+            },
+            "a test",
+        )
+    )
+    worker = Worker(torch.device("cpu"))
+    (images,) = made.images().values()
+    worker.make_ready(tuple(made.runs), images)
+    backbone, pixels = worker._load(made.runs[0]), worker._on_device(images)
+    assert worker._load(made.runs[1]) is backbone
+    assert worker._on_device(images) is pixels
+    job = worker._job(made.runs[1], images)
+    assert job.images.data_ptr() == pixels.data_ptr()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device was found")
+def test_a_run_is_the_same_with_its_images_on_the_device_or_not():
+    from prognobench.backbones.backbone import load_backbone
+    from prognobench.backbones.catalog import get_entry
+    from prognobench.strategies.strategy import get_strategy
+    from prognobench.training.engine import train_by_gradient
+    from prognobench.training.job import Job
+    from prognobench.training.recipe import Recipe
+
+    backbone = load_backbone(get_entry("demo_vit")).to("cuda")
+    side = backbone.entry.image_size
+    pixels = torch.randint(0, 256, (24, 1, side, side), dtype=torch.uint8)
+    order, targets = np.arange(24), np.arange(24) % 2
+    rows = {"train": order[:12], "val": order[12:18], "test": order[18:]}
+    method, recipe = get_strategy("bitfit"), Recipe(epochs=2, precision="float32")
+    options = method.resolve({}, "vit")
+    logits = [
+        train_by_gradient(
+            Job("a run", own, targets, order, rows, 0.5), backbone, method, options, recipe
+        ).logits
+        for own in (pixels, pixels.to("cuda"))
+    ]
+    np.testing.assert_allclose(*logits, atol=1e-5)
