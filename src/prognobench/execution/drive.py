@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from prognobench.execution.interruption import heard
 from prognobench.execution.scheduler import Offer, Scheduler
 from prognobench.plan import ControlRun, Run
 from prognobench.results.ledger import Ledger
@@ -138,15 +139,18 @@ class Drive:
         Returns:
             How many runs failed here.
         """
-        try:
-            while self.scheduler.unfinished:
-                for event in self.pool.events():
-                    self._take(event)
-                if self.scheduler.elsewhere:
-                    self._look_elsewhere()
-        finally:
-            if self._ended:  # an interruption came before the last of those that come at once
-                self._keep()
+        with heard() as check_for_interruption:
+            try:
+                while self.scheduler.unfinished:
+                    for event in self.pool.events():
+                        self._take(event)
+                        check_for_interruption()
+                    check_for_interruption()
+                    if self.scheduler.elsewhere:
+                        self._look_elsewhere()
+            finally:
+                if self._ended:  # an interruption came before the last of those that come at once
+                    self._keep()
         return self.failures
 
     def _take(self, event: Event) -> None:

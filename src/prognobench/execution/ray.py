@@ -42,6 +42,9 @@ MEMORY_A_WORKER = 1.5 * 2**30
 MOST_FAILED_STARTS = 3
 """Workers that end before they are ready until a node is given up."""
 
+_ENDS = {"done", "failed"}
+"""Messages that say that a run has ended."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -196,13 +199,14 @@ class RayPool:
         if name in self._starting:
             yield from self._ready(name, found)
             return
-        for message in found:
-            yield self._event(name, message)
+        for place, message in enumerate(found, start=1):
+            more = place < len(found) and found[place].what in _ENDS
+            yield self._event(name, message, more)
         # One that is free, and was given nothing else, has nothing to tell.
         if name in self._busy and name not in self._listening:
             self._ask(name)
 
-    def _event(self, name: str, message: Message) -> Event:
+    def _event(self, name: str, message: Message, more: bool) -> Event:
         match message.what:
             case "began":
                 self._given[name][message.run] = True
@@ -214,14 +218,14 @@ class RayPool:
                 raise as_error(*message.content)
             case "failed":
                 del self._given[name][message.run]
-                return Ended(name, message.run, as_error(*message.content), message.seconds)
+                return Ended(name, message.run, as_error(*message.content), message.seconds, more)
         del self._given[name][message.run]
         if self._models and message.model:
             with atomic_folder(self._models / message.run) as temporary:
                 for file, content in message.model.items():
                     beside = temporary / Path(file).name
                     beside.write_bytes(content)
-        return Ended(name, message.run, message.content, message.seconds)
+        return Ended(name, message.run, message.content, message.seconds, more)
 
     def _ask(self, name: str) -> None:
         self._asked[self._actors[name].messages.remote()] = name
