@@ -18,8 +18,9 @@ from prognobench.report.checklist import checklists, facts
 from prognobench.report.checklist_items import GUIDELINES
 from prognobench.report.content import ReportContent, Saliency, cells
 from prognobench.report.drawing import Figure
-from prognobench.report.files import as_csv, latex, markdown, write_figures, write_tables
+from prognobench.report.files import as_csv, markdown, write_figures, write_tables
 from prognobench.report.gallery import Placed
+from prognobench.report.latex import latex
 from prognobench.report.page import build, render, write_report
 from prognobench.report.pictures import LARGEST_SHEET
 from prognobench.report.tables import plain
@@ -387,17 +388,11 @@ def test_what_a_large_benchmark_does_not_show_is_said(content, monkeypatch):
     assert f"{shown} of {total} rows are shown" in page
 
 
-def test_tables_are_escaped_for_markdown_and_latex():
+def test_tables_are_escaped_for_markdown():
     data = pd.DataFrame({"a_b": ["x|y", "5 % & $3_2$ −1 <b>"], "n": [1, 2]})
     table = plain("name", "A & B", data)
     assert "| x\\|y | 1 |" in markdown(table)
     assert "&lt;b&gt;" in markdown(table)
-    written = latex(table)
-    assert r"5 \% \& \$3\_2\$ $-$1 \textless{}b\textgreater{} & 2 \\" in written
-    assert r"\begin{longtable}{lr}" in written
-    assert r"\caption{A \& B}" in written
-    told = plain("name", "Long", pd.DataFrame({"a": ["x"], "b": ["word " * 20], "n": [1]}))
-    assert r"{l>{\raggedright\arraybackslash}p{0.40\linewidth}r}" in latex(told)
 
 
 def test_a_link_in_a_name_is_text_in_markdown():

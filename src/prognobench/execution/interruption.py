@@ -1,7 +1,7 @@
 """Ctrl-C that cannot be lost.
 
 Python drops an exception that is raised while an object is being destroyed, and a library whose
-objects wait for an answer when they go (those of Ray's client do) is likely to be interrupted there.
+objects wait for an answer when they go (as Ray's client has) is likely to be interrupted there.
 """
 
 from __future__ import annotations

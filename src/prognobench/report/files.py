@@ -9,19 +9,8 @@ import pandas as pd
 
 from prognobench.files import write_text
 from prognobench.report.gallery import Placed
+from prognobench.report.latex import latex
 from prognobench.report.tables import Table
-
-_LATEX = str.maketrans(
-    {
-        "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-        "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-        "−": "$-$", "–": "--", "∞": r"$\infty$", "≥": r"$\geq$", "≤": r"$\leq$",
-        "\u00a0": "~", "\u202f": r"\,", "<": r"\textless{}", ">": r"\textgreater{}", "\n": " ",
-    }
-)  # fmt: skip
-
-ONE_LINE = 40
-"""Letters of a text that is not broken into lines in LaTeX."""
 
 _MARKDOWN = str.maketrans(
     {
@@ -99,46 +88,6 @@ def markdown(table: Table) -> str:
         for row in rows
     ]
     return "\n".join([f"**{str(table.title).translate(_MARKDOWN)}**", "", *lines, ""])
-
-
-def latex(table: Table) -> str:
-    """Return a table as LaTeX, for the packages array, booktabs and longtable.
-
-    Columns of sentences are as wide as the page leaves them; the others as their longest text.
-    """
-    columns = list(table.shown.columns)
-    wide = [
-        name
-        for name in columns
-        if name not in table.numbers and table.shown[name].astype(str).str.len().max() > ONE_LINE
-    ]
-    share = 0.8 / max(len(wide), 2)
-
-    def kind(name: str) -> str:
-        if name in wide:
-            return f">{{\\raggedright\\arraybackslash}}p{{{share:.2f}\\linewidth}}"
-        return "r" if name in table.numbers else "l"
-
-    kinds = "".join(map(kind, columns))
-
-    def row(texts: Iterable[object]) -> str:
-        return " & ".join(str(text).translate(_LATEX) for text in texts) + r" \\"
-
-    body = [row(own) for own in table.shown.to_numpy()]
-    lines = [
-        "% needs \\usepackage{array,booktabs,longtable}",
-        f"\\begin{{longtable}}{{{kinds}}}",
-        f"\\caption{{{table.title.translate(_LATEX)}}} \\\\",
-        r"\toprule",
-        row(columns),
-        r"\midrule",
-        r"\endhead",
-        *body,
-        r"\bottomrule",
-        r"\end{longtable}",
-        "",
-    ]
-    return "\n".join(lines)
 
 
 def _clear(folder: Path, kept: set[str], suffixes: tuple[str, ...]) -> None:
