@@ -10,11 +10,11 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from prognobench.evaluation.bootstrap import percentile_interval
 from prognobench.evaluation.comparison import (
-    bootstrap_p_value,
+    bootstrap_t,
     corrected_resampled_t,
     delong,
+    delong_over_folds,
     holm,
 )
 from prognobench.evaluation.ranks import rank_candidates
@@ -74,16 +74,32 @@ def test_the_corrected_test_equals_the_formula_and_a_plain_one_rejects_too_often
     assert np.isnan(corrected_resampled_t([1], [0], 0.5).p_value)
 
 
-def test_a_bootstrap_p_value_agrees_with_the_percentile_interval():
+def test_a_bootstrap_test_agrees_with_its_interval_and_with_the_formula():
     random = np.random.default_rng(2)
     for centre in (0.0, 0.15, 0.3, 0.6):
-        replicates = random.normal(centre, 0.15, size=999)
+        values = np.append(centre, random.normal(centre, 0.15, size=999))
         for rarer in (12, 100):
-            low, high = percentile_interval(replicates, 0.95, rarer)
-            assert (bootstrap_p_value(replicates, rarer) > 0.05) == (low <= 0 <= high)
-    assert np.isnan(bootstrap_p_value(np.array([np.nan]), 10))
-    assert np.isnan(bootstrap_p_value(np.zeros(9), 1))
-    assert bootstrap_p_value(np.zeros(9), 10) == 1.0
+            found = bootstrap_t(values, rarer)
+            assert (found.p_value > 0.05) == (found.low <= 0 <= found.high)
+            error = values[1:].std(ddof=1)
+            interval = stats.t(2 * (rarer - 1), centre, error).interval(0.95)
+            assert (found.low, found.high) == pytest.approx(interval)
+    undefined = np.array([0.1, np.nan, np.nan, 0.2])
+    for values, rarer in ((undefined, 10), (np.zeros(9), 1), (np.array([0.1, 0.2]), 10)):
+        assert np.isnan(bootstrap_t(values, rarer).p_value)
+        assert np.isnan(bootstrap_t(values, rarer).low)
+    assert bootstrap_t(np.zeros(9), 10).p_value == 1.0
+    assert bootstrap_t(np.array([0.1, 0.1, np.nan, 0.2]), 10).p_value > 0.0
+
+
+def test_delong_is_left_out_where_a_fold_has_a_single_event():
+    random = np.random.default_rng(3)
+    target = np.array([1, 1, 0, 0, 0])
+    fold = target, random.random(5), random.random(5)
+    alone = np.array([1, 0, 0, 0, 0]), random.random(5), random.random(5)
+    assert delong_over_folds([fold, fold]) is not None
+    assert delong_over_folds([fold, alone]) is None
+    assert delong_over_folds([]) is None
 
 
 def test_holm_multiplies_by_what_is_left():

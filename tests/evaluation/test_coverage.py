@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prognobench.evaluation import cells
+from prognobench.evaluation import cells, comparison
 
 PATH = Path(__file__).resolve().parents[2] / "benchmarks" / "coverage.py"
 REPETITIONS = 60
@@ -49,9 +49,7 @@ def test_intervals_hold_the_truth(shares, metric):
 
 @pytest.mark.parametrize("metric", ["mcc", "auroc"])
 def test_tests_of_a_true_null_keep_their_level(shares, metric):
-    assert 0 < shares[metric]["null_rejected_bootstrap"] <= HIGHEST_REJECTION
-    if metric == "auroc":
-        assert 0 < shares[metric]["null_rejected_delong"] <= HIGHEST_REJECTION
+    assert 0 < shares[metric]["null_rejected"] <= HIGHEST_REJECTION
 
 
 def halved(interval):
@@ -62,15 +60,42 @@ def halved(interval):
     return narrow
 
 
+def halved_error(compared):
+    def narrow(difference, error, *others):
+        return compared(difference, error / 2, *others)
+
+    return narrow
+
+
 def test_the_band_notices_intervals_that_are_half_as_wide(coverage, monkeypatch):
     monkeypatch.setattr(coverage, "METRIC_NAMES", ("auroc",))
     monkeypatch.setattr(coverage, "LARGE", 150_000)
     monkeypatch.setattr(
         cells.bootstrap, "percentile_interval", halved(cells.bootstrap.percentile_interval)
     )
+    monkeypatch.setattr(comparison, "_student", halved_error(comparison._student))
     shares = measured(coverage)["auroc"]
     for what in ("interval", "null_difference", "difference"):
         assert shares[what] < LOWEST_COVERAGE
+    assert shares["null_rejected"] > HIGHEST_REJECTION
+
+
+def test_rejections_are_counted_by_the_p_values_of_the_leaderboard(coverage):
+    setting = coverage.Setting(150, 0.25, 3)
+    for number in range(3):
+        random = np.random.default_rng([0, number])
+        effects = {"a": setting.effect, "b": setting.effect, "c": setting.worse}
+        cohort = coverage.draw_cohort(random, setting, effects)
+        weights = coverage.bootstrap.patient_multiplicities(
+            150, 200, "simulated", f"event {number}"
+        )
+        found = coverage.p_values_of(cohort, 200, f"event {number}")
+        for name in coverage.METRIC_NAMES:
+            rows = coverage.rows_of(cohort, "ab", weights, name)
+            (p_value,) = (row["p_value"] for row in rows if "p_value" in row)
+            assert found[name]["leaderboard"] == pytest.approx(p_value, rel=1e-9)
+    counts = coverage.rejections(setting, range(3), 200)
+    assert counts["auroc"]["delong_made"] == 3
 
 
 def test_the_band_notices_images_that_are_taken_for_patients(coverage):
@@ -102,8 +127,9 @@ def test_what_lies_outside_the_bands_is_named(coverage):
     setting = {"patients": 100, "prevalence": 0.3, "images": 3}
 
     def named(interval, rejected, trained):
-        shares = {"mcc": {"interval": interval, "null_rejected_bootstrap": rejected}}
-        measured = [{"setting": setting, "shares": shares}]
+        shares = {"mcc": {"interval": interval, "null_rejected": 0.5}}
+        tests = {"mcc": {"bootstrap": 0.5, "leaderboard": rejected}}
+        measured = [{"setting": setting, "shares": shares, "rejected": tests}]
         return coverage.outside(measured, {"100 patients": {"corrected_t": trained, "plain_t": 1}})
 
     assert named(0.92, 0.07, 0.03) == []

@@ -94,13 +94,18 @@ def percentile_interval(replicates: Array, confidence: float, rarer: int) -> tup
         The two ends; both NaN when fewer than half of the replicates are defined, or the rarer
         class has fewer than two patients.
     """
-    defined = replicates[np.isfinite(replicates)]
-    enough = len(defined) >= max(1.0, SMALLEST_DEFINED_SHARE * len(replicates))
-    if not enough or rarer < SMALLEST_CLASS:
+    if not has_interval(replicates, rarer):
         return float("nan"), float("nan")
+    defined = replicates[np.isfinite(replicates)]
     tail = _tail(confidence, rarer)
     low, high = np.quantile(defined, [tail, 1.0 - tail])
     return float(low), float(high)
+
+
+def has_interval(replicates: Array, rarer: int) -> bool:
+    """Say whether replicates are enough for an interval: most are defined, and classes not tiny."""
+    enough = max(2.0, SMALLEST_DEFINED_SHARE * len(replicates))
+    return bool(np.isfinite(replicates).sum() >= enough and rarer >= SMALLEST_CLASS)
 
 
 @functools.lru_cache(maxsize=4096)

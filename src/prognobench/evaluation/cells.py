@@ -29,7 +29,7 @@ from prognobench.evaluation.candidates import (
 )
 from prognobench.evaluation.choice import chosen_rates
 from prognobench.evaluation.comparison import (
-    bootstrap_p_value,
+    bootstrap_t,
     corrected_resampled_t,
     delong_over_folds,
     holm,
@@ -160,7 +160,11 @@ def cell_rows(
             entry.row["rank"] = 1 + bisect_left(standings, standing)
             _compare(entry, order[0], draws, metric, rule.confidence)
             if entry is not order[0]:
-                entry.row.update(_named_tests(task, entry, order[0], rule.metric))
+                named = _named_tests(task, entry, order[0], rule.metric)
+                entry.row.update(named)
+                if rule.metric == "auroc" and "p_delong" in named:
+                    # In small folds the bootstrap of the AUROC errs on the careful side.
+                    entry.row["p_value"] = named["p_delong"]
         _correct(order)
     against_controls(candidates, controls, draws, metric, rule.confidence)
     return [entry.row for entry in everybody]
@@ -290,15 +294,15 @@ def _compare(
         entry.row["best_group"] = True
         return
     rarer = min(entry.rarer, best.rarer)
-    low, high = bootstrap.percentile_interval(difference[1:], confidence, rarer)
+    found = bootstrap_t(difference, rarer, confidence)
     if entry is not best:
-        entry.row["p_value"] = bootstrap_p_value(difference[1:], rarer)
+        entry.row["p_value"] = found.p_value
     entry.row.update(
-        difference_to_best=float(difference[0]),
-        difference_low=low,
-        difference_high=high,
+        difference_to_best=found.difference,
+        difference_low=found.low,
+        difference_high=found.high,
         # Without an interval there is no evidence of a difference either.
-        best_group=not (low > 0.0 or high < 0.0),
+        best_group=not (found.low > 0.0 or found.high < 0.0),
     )
 
 
@@ -314,7 +318,7 @@ def _named_tests(task: Task, mine: Candidate, theirs: Candidate, metric: str) ->
     """Return the p-values of the tests known by name, over what both candidates have finished.
 
     The corrected resampled t-test needs values of folds; DeLong's test is made where no patient
-    is tested twice.
+    is tested twice and each fold has two of each class.
     """
     common = sorted(set(mine.runs) & set(theirs.runs), key=repr)
     own, other = ({unit.key: unit for unit in side.units} for side in (mine, theirs))

@@ -47,10 +47,12 @@ COLUMNS: Mapping[str, str] = {
     "patients.",
     "difference_low": "Lower end of the interval of `difference_to_best`.",
     "difference_high": "Upper end of the interval of `difference_to_best`.",
-    "p_value": "Two-sided p-value of that difference, from the paired bootstrap.",
+    "p_value": "Two-sided p-value of that difference: Student's t with the error of the paired "
+    "bootstrap; DeLong's test where the AUROC ranks and `p_delong` is there.",
     "p_holm": "`p_value` corrected by Holm's method over the cell.",
     "p_corrected_t": "p-value of the corrected resampled t-test over folds.",
-    "p_delong": "p-value of DeLong's test of the AUROC, where no patient is tested twice.",
+    "p_delong": "p-value of DeLong's test of the AUROC, where no patient is tested twice and each "
+    "fold has two patients of each class.",
     "control": "The best control of the cell.",
     "control_difference": "Estimate less that of the best control, on the same patients.",
     "control_low": "Lower end of the interval of `control_difference`.",

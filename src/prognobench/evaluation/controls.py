@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from prognobench.evaluation import bootstrap
 from prognobench.evaluation.candidates import Key
+from prognobench.evaluation.comparison import bootstrap_t
 from prognobench.evaluation.metric import Metric
 from prognobench.evaluation.paired import Candidate, paired_difference
 from prognobench.evaluation.patients import Array
@@ -78,13 +78,11 @@ def against_controls(
         difference = paired_difference(candidate, best, draws, metric)
         if difference is None:
             continue
-        low, high = bootstrap.percentile_interval(
-            difference[1:], confidence, min(candidate.rarer, best.rarer)
-        )
+        found = bootstrap_t(difference, min(candidate.rarer, best.rarer), confidence)
         candidate.row.update(
             control=best.row["strategy"],
-            control_difference=float(difference[0]),
-            control_low=low,
-            control_high=high,
-            beats_controls=bool(low > 0.0 if metric.higher_is_better else high < 0.0),
+            control_difference=found.difference,
+            control_low=found.low,
+            control_high=found.high,
+            beats_controls=found.low > 0.0 if metric.higher_is_better else found.high < 0.0,
         )
