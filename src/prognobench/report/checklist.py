@@ -229,8 +229,9 @@ def _about_results(content: ReportContent, found: Sequence[Cell]) -> dict[str, s
     failed = int((content.runs["state"] == "failed").sum())
     elsewhere = regimes & {"leave_one_site_out", "fixed_split"}
     return {
-        "uncertainty": f"{words.level(content.confidence)} percentile intervals of a bootstrap of "
-        "patients; paired comparisons on the same draws; Holm's correction.",
+        "uncertainty": f"{words.level(content.confidence)} intervals of a bootstrap of patients; "
+        "paired comparisons on the same draws by Student's t with its standard error (DeLong's "
+        "test for the AUROC); Holm's correction.",
         "performance": "Every candidate with intervals in the leaderboard; the best in subgroups."
         if found
         else "",
