@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +15,13 @@ from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 from prognobench.cli import app
 
 REPOSITORY = Path(__file__).parents[2]
-NOT_RUN = re.compile(r"<!-- not run here: (?P<reason>[^>]+?) -->\s*\Z")
-NEEDS = re.compile(r"<!-- needs (?P<packages>[^>]+?) -->\s*\Z")
+NEEDS = re.compile(r"<!-- needs (?P<needs>[^>]+?) -->\s*\Z")
+PRINTED = re.compile(r"<!-- printed by the block above -->\s*\Z")
 LANGUAGES = {"bash", "python", "yaml", "text"}
-"""What a block may be: run, run, read as a spec, and layouts or tables that nothing runs."""
+"""What a block may be: run, run, read as a spec, and layouts, tables or what a block printed."""
+
+RADIOGRAPHS = "radiographs"
+"""The need of blocks that read the real chest X-rays, which are no part of the repository."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +32,32 @@ class Block:
         language: Its language.
         source: Its lines.
         line: Where it begins in the document.
-        reason: Why it is not run here; None when it is.
-        needs: Packages without which it is not run either.
+        needs: What the comment before it says it needs: markers of the tests, the radiographs, or
+            packages of an extra.
+        printed: Whether it is what the block before it prints, "..." standing for what is left
+            out of a line.
     """
 
     language: str
     source: str
     line: int
-    reason: str | None
     needs: tuple[str, ...] = ()
+    printed: bool = False
+
+
+def _project() -> dict:
+    return tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def markers() -> set[str]:
+    """Return the markers that tests may have."""
+    lines = _project()["tool"]["pytest"]["ini_options"]["markers"]
+    return {line.partition(":")[0] for line in lines}
+
+
+def extras() -> set[str]:
+    """Return the optional extras, each called like the package that it is for."""
+    return set(_project()["project"]["optional-dependencies"])
 
 
 def documents() -> list[str]:
@@ -53,16 +74,25 @@ def blocks(name: str) -> list[Block]:
     found = []
     for region in lexer(document):
         before = document.text[: region.start]
-        skipped, needs = NOT_RUN.search(before), NEEDS.search(before)
+        needs, printed = NEEDS.search(before), PRINTED.search(before) is not None
+        own = tuple(needs["needs"].split(", ")) if needs else ()
         found.append(
             Block(
                 region.lexemes["language"].strip(),
                 str(region.lexemes["source"]),
                 document.text.count("\n", 0, region.start) + 1,
-                skipped["reason"] if skipped else None,
-                tuple(needs["packages"].split(", ")) if needs else (),
+                found[-1].needs if printed else own,
+                printed,
             )
         )
+    return found
+
+
+def groups(name: str) -> dict[tuple[str, ...], list[Block]]:
+    """Return the blocks of a document by what they need, each group in order."""
+    found: dict[tuple[str, ...], list[Block]] = {}
+    for block in blocks(name):
+        found.setdefault(block.needs, []).append(block)
     return found
 
 

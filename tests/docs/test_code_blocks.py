@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
 
 import pytest
+import torch
 import yaml
-from blocks import LANGUAGES, Block, blocks, documents, own_commands, parse_command
-from workspaces import PREPARED, real_data, shims
+from blocks import (
+    LANGUAGES,
+    RADIOGRAPHS,
+    Block,
+    blocks,
+    documents,
+    extras,
+    groups,
+    markers,
+    own_commands,
+    parse_command,
+)
+from workspaces import Workspace, prepared, real_data
 
 from prognobench.cohorts.load import CohortSpec, check_options
 from prognobench.cohorts.source import get_source
@@ -20,11 +33,14 @@ from prognobench.spec import BenchmarkSpec, parse_spec
 
 BASH = shutil.which("bash") or "bash"
 PAGES = [name for name in documents() if blocks(name)]
+MARKERS = markers()
 
 
 def check(block: Block) -> None:
     """Raise where a block is not what it claims to be; nothing is run."""
     assert block.language in LANGUAGES, f"a block is marked '{block.language}'"
+    unknown = set(block.needs) - MARKERS - extras() - {RADIOGRAPHS}
+    assert not unknown, f"nothing is known of the needs {unknown}"
     if block.language == "bash":
         subprocess.run([BASH, "-n", "-c", block.source], check=True)
         for words in own_commands(block.source):
@@ -32,14 +48,15 @@ def check(block: Block) -> None:
     elif block.language == "python":
         ast.parse(block.source)
     elif block.language == "yaml":
-        check_yaml(yaml.safe_load(block.source), block.reason is None)
+        check_yaml(yaml.safe_load(block.source))
 
 
-def check_yaml(data: dict, whole: bool) -> None:
-    """Raise where YAML is no spec and no part of one; ``whole`` asks for files it names, too."""
-    if not whole:
-        assert set(data) <= set(BenchmarkSpec.model_fields)
-        return
+def check_yaml(data: dict) -> None:
+    """Raise where YAML is no spec and no part of one."""
+    if "backbones" in data:
+        # What is to be known of a model of the hub comes with it, when the page is run.
+        kept = [own for own in data["backbones"] if not str(own).startswith("hf-hub:")]
+        data = {**data, "backbones": kept}
     if "name" in data:
         parse_spec(data, "the page")
     elif set(data) == {"cohort"} and "source" in data["cohort"]:
@@ -78,58 +95,126 @@ def test_every_block_is_what_it_claims_to_be(page):
 )
 def test_a_wrong_block_would_be_found(language, source):
     with pytest.raises(BaseException):  # noqa: B017 - each kind has an error of its own
-        check(Block(language, source, 1, None))
+        check(Block(language, source, 1))
 
 
-def command(block: Block, earlier: list[str]) -> list[str]:
+def test_an_unknown_need_would_be_found():
+    # It would otherwise be a package that is never there, and its block never run.
+    with pytest.raises(AssertionError, match="netwrok"):
+        check(Block("bash", "true", 1, ("netwrok",)))
+
+
+@pytest.mark.parametrize("page", documents())
+def test_no_block_is_left_out(page):
+    text = (Workspace.repository / page).read_text(encoding="utf-8")
+    assert "not run" not in " ".join(re.findall(r"<!--(.*?)-->", text, re.DOTALL))
+
+
+def case(page: str, needs: tuple[str, ...]) -> str:
+    """Return the name of a page's blocks with the same needs."""
+    return ", ".join((page, *needs))
+
+
+def cases():
+    """Yield the pages with what their blocks need, under the markers among it."""
+    for page in PAGES:
+        for needs, found in groups(page).items():
+            if any(block.language in ("bash", "python") for block in found):
+                own = [getattr(pytest.mark, need) for need in needs if need in MARKERS]
+                own.append(pytest.mark.timeout(5400 if "slow" in needs else 1500))
+                yield pytest.param(page, needs, marks=own, id=case(page, needs))
+
+
+def missing(need: str) -> str | None:
+    """Say why blocks with a need cannot be run here; None where they can."""
+    if need == RADIOGRAPHS and not real_data().is_dir():
+        return "the real radiographs are not here"
+    if need == "gpu" and not torch.cuda.is_available():
+        return "no CUDA device was found"
+    if need in extras() - MARKERS | {"ray"} and find_spec(need) is None:
+        return f"the extra '{need}' is not installed"
+    return None
+
+
+def command(block: Block, here: Workspace, earlier: list[str]) -> list[str]:
     """Return what runs a block; ``earlier`` are the Python blocks before it, and are added to."""
+    source = here.as_here(block.source)
     if block.language == "python":
-        earlier.append(block.source)
+        earlier.append(source)
         return [sys.executable, "-c", "\n".join(earlier)]
-    return [BASH, "-euo", "pipefail", "-c", block.source]
+    return [BASH, "-euo", "pipefail", "-c", source]
 
 
-@pytest.mark.docs
-@pytest.mark.timeout(1500)
-@pytest.mark.parametrize("page", PAGES)
-def test_the_blocks_of_a_page_run_in_order(page, tmp_path):
-    """Later blocks see what earlier ones made, as a reader's would; Python blocks share names."""
-    wanted = [
-        block
-        for block in blocks(page)
-        if block.reason is None and all(find_spec(name) for name in block.needs)
-    ]
-    if not any(block.language in ("bash", "python") for block in wanted):
-        pytest.skip("the page has no block to run")
-    workspace = tmp_path / "work"
-    workspace.mkdir()
-    if real_data().is_dir():
-        (tmp_path / "shared").mkdir()
-        (tmp_path / "shared" / "data").symlink_to(real_data())
-    for prepare in PREPARED.get(page, ()):
-        prepare(workspace)
-    environment = {
-        **os.environ,
-        "PATH": f"{shims(tmp_path / 'bin')}{os.pathsep}{os.environ['PATH']}",
-        "OMP_NUM_THREADS": "1",
-    }
+def not_printed(text: str, output: str) -> list[str]:
+    """Return the lines of a block that do not stand in the output, in this order."""
+    found, rest = [], iter(output.splitlines())
+    for line in text.splitlines():
+        pattern = re.compile(re.escape(line.rstrip()).replace(r"\.\.\.", ".*"))
+        if not any(pattern.fullmatch(own.rstrip()) for own in rest):
+            found.append(line)
+    return found
+
+
+def run_blocks(name: str, found: list[Block], here: Workspace) -> None:
+    """Run blocks one after the other; raise at the first that fails."""
     spoken: list[str] = []
-    for block in wanted:
+    output = ""
+    for block in found:
+        where = f"{name}:{block.line}"
         if block.language == "yaml":
             first = block.source.splitlines()[0]
             if first.startswith("# ") and first.endswith(".yaml"):
-                (workspace / first[2:]).write_text(block.source, encoding="utf-8")
-            continue
-        if block.language == "text":
-            continue
-        if "../shared/data" in block.source and not real_data().is_dir():
-            pytest.skip("the real radiographs are not here")
-        done = subprocess.run(
-            command(block, spoken),
-            cwd=workspace,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{page}:{block.line}\n{done.stdout}\n{done.stderr}"
+                (here.folder / first[2:]).write_text(block.source, encoding="utf-8")
+        elif block.language == "text":
+            lines = not_printed(block.source, output) if block.printed else []
+            assert not lines, f"{where}: not printed: {lines}\n{output}"
+        else:
+            done = subprocess.run(
+                command(block, here, spoken),
+                cwd=here.folder,
+                env=here.environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, f"{where}\n{done.stdout}\n{done.stderr}"
+            output = done.stdout
+    for verify in here.afterwards:
+        verify()
+
+
+@pytest.mark.docs
+@pytest.mark.parametrize(("page", "needs"), list(cases()))
+def test_the_blocks_of_a_page_run_in_order(page, needs, request, tmp_path):
+    """Later blocks see what earlier ones made, as a reader's would; Python blocks share names.
+
+    Blocks that need the same are run together, in a folder of their own.
+    """
+    for need in needs:
+        reason = missing(need)
+        if reason:
+            pytest.skip(reason)
+    with prepared(case(page, needs), tmp_path, request) as here:
+        run_blocks(page, groups(page)[needs], here)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        [Block("bash", "false\ntrue", 1)],
+        [Block("bash", "cat missing.txt | sort", 1)],
+        [Block("python", "x = 1", 1), Block("python", "assert x == 2", 2)],
+        [Block("bash", "echo one two", 1), Block("text", "one ...\nthree", 2, printed=True)],
+        [Block("bash", "echo one; echo two", 1), Block("text", "two\none", 2, printed=True)],
+    ],
+)
+def test_a_broken_block_fails(broken, tmp_path):
+    with pytest.raises(AssertionError, match="a page:"):
+        run_blocks("a page", broken, Workspace(tmp_path, tmp_path, dict(os.environ)))
+
+
+def test_a_block_runs_with_what_stands_for_its_placeholders(tmp_path):
+    here = Workspace(tmp_path, tmp_path, dict(os.environ), {"head.example.org": "127.0.0.1"})
+    printed = Block("text", "at ...1", 2, printed=True)
+    run_blocks("a page", [Block("bash", "echo at head.example.org", 1), printed], here)
