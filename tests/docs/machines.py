@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -143,13 +144,12 @@ def _start(here: Workspace, command: list[str]) -> None:
     )
 
     def end() -> None:
-        # Ray ends what it started when it is asked to.
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(3)
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process.wait()
 
     here.closing.callback(end)
 
@@ -212,7 +212,9 @@ script=$1
 shift
 grep -q "^#SBATCH --nodes=" "$script"
 setsid sh -c 'echo $$ >"{group}"; exec bash "$@"' sh "$script" "$@" && ended=0 || ended=$?
-kill -TERM -- "-$(cat "{group}")" 2>/dev/null
+for signal in TERM KILL; do
+  kill -"$signal" -- "-$(cat "{group}")" 2>/dev/null && sleep 3
+done
 exit "$ended"
 """
 SCONTROL = """#!/bin/sh
