@@ -109,12 +109,24 @@ def new_python(here: Workspace) -> None:
     here.first_in_path(environment / "bin")
 
 
-def quick_tests(here: Workspace) -> None:
-    """Limit pytest to a few files with tests of each kind, since these blocks ask for all tests."""
-    files = ("tests/test_plain_yaml.py", "tests/cli/test_ordinal_endpoint.py")
+def _limited(here: Workspace, files: tuple[str, ...]) -> None:
     for name in ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
         here.environment.pop(name, None)
-    here.environment["PYTEST_ADDOPTS"] = " ".join((*files, "tests/report/test_browser.py"))
+    here.environment["PYTEST_ADDOPTS"] = " ".join(files)
+
+
+def quick_tests(here: Workspace) -> None:
+    """Limit pytest to a few files with tests of each kind, since these blocks ask for all tests."""
+    several = (
+        "tests/test_plain_yaml.py",
+        "tests/execution/test_processes.py::test_processes_end_when_their_parent_is_killed",
+    )
+    _limited(here, (*several, "tests/report/test_browser.py"))
+
+
+def gpu_tests(here: Workspace) -> None:
+    """Limit pytest to tests that need a GPU, without this one."""
+    _limited(here, ("tests/benchmarks/test_gpu.py", "tests/execution/test_worker.py"))
 
 
 SMALL_SCRIPTS = """#!/bin/sh

@@ -17,6 +17,7 @@ from blocks import REPOSITORY
 from machines import (
     clone,
     environments,
+    gpu_tests,
     new_python,
     postgres,
     quick_tests,
@@ -163,7 +164,7 @@ PREPARED: dict[str, tuple[Callable[[Workspace], None], ...]] = {
     "docs/cohorts.md": (brescia,),
     "docs/cohorts.md, radiographs": (downloads,),
     "docs/engine.md, slow": (clone, small_scripts),
-    "docs/engine.md, gpu": (clone,),
+    "docs/engine.md, gpu, network": (clone, gpu_tests),
     "docs/how_to/air_gapped.md": (hub, carried_weights, own_weights),
     "docs/how_to/clusters.md, network, slow": (environments,),
     "docs/how_to/clusters.md, postgres": (benchmark, postgres),
