@@ -45,8 +45,7 @@ from prognobench.evaluation.patients import Array, PatientPredictions
 MOST_TAKEN = 64
 """Sets of test patients, usually folds, whose draws are kept at hand."""
 
-DONE = "done"
-PARTIAL = "partial"
+DONE, PARTIAL = "done", "partial"
 STATE_ORDER = ("failed", "not_feasible", "not_applicable", "running", "pending")
 """Which state a candidate without any finished run is given, the most telling first."""
 
