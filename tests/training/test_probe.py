@@ -14,7 +14,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from prognobench.training.course import NonFiniteLossError
 from prognobench.training.features import cached_features, extract_features
-from prognobench.training.probe import solve_probe, train_probe
+from prognobench.training.probe import _mean_and_scale, solve_probe, train_probe
 
 
 @pytest.fixture
@@ -121,3 +121,13 @@ def test_cached_features_are_reused_and_a_damaged_cache_is_made_anew(
     data[-3] ^= 255
     stored.write_bytes(data)
     np.testing.assert_array_equal(cached_features(backbone, job.images, "key"), expected)
+
+
+def test_features_are_standardised_as_scikit_learn_does(features):
+    own = features.astype(np.float64)[:20].copy()
+    own[:, 0] = 0.3  # does not vary
+    expected = StandardScaler().fit(own)
+    centre, scale = _mean_and_scale(own)
+    np.testing.assert_allclose(centre, expected.mean_, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(scale, expected.scale_, rtol=1e-12)
+    assert scale[0] == 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -33,3 +34,9 @@ class TaskImages:
     key: str
     about: pd.DataFrame
     outcome: OtherOutcome = BINARY
+
+    @cached_property
+    def names(self) -> dict[str, pd.api.extensions.ExtensionArray]:
+        """The columns ``patient_id`` and ``image_id``: many runs take their rows from them."""
+        columns = {"patient_id": self.patient_ids, "image_id": self.image_ids}
+        return {name: pd.Series(values).array for name, values in columns.items()}

@@ -27,7 +27,7 @@ from prognobench.execution.groups import Group
 from prognobench.execution.task_images import TaskImages
 from prognobench.plan import ControlRun, Run
 from prognobench.results.outage import told
-from prognobench.results.records import PREDICTION_COLUMNS, RunResult
+from prognobench.results.records import RunResult
 from prognobench.splits.split import PARTS
 from prognobench.strategies.linear import LinearOptions
 from prognobench.strategies.saving import save_model
@@ -39,6 +39,8 @@ from prognobench.training.lane import Trained
 from prognobench.training.losses import score_scale
 from prognobench.training.probe import solve_probes, train_probe
 from prognobench.training.score import THRESHOLD
+
+_PART_NAMES = pd.Series(PARTS).array
 
 IMAGES_SHARE = 0.5
 """Of a device's free memory, what the images of a task may take at most."""
@@ -224,15 +226,16 @@ def _rows(
 
 
 def _predictions(images: TaskImages, job: Job, logits: npt.NDArray[np.float64]) -> pd.DataFrame:
-    part_of = {row: part for part in PARTS for row in job.rows[part]}
-    rows = sorted(part_of)
+    rows = np.concatenate([job.rows[part] for part in PARTS])
+    codes = np.repeat(np.arange(len(PARTS)), [len(job.rows[part]) for part in PARTS])
+    order = np.argsort(rows)
+    rows, codes = rows[order], codes[order]
     chosen = logits[rows]
     if not np.isfinite(chosen).all():
         raise FloatingPointError("some predicted logits are not finite numbers")
     values = {
-        "patient_id": [images.patient_ids[row] for row in rows],
-        "image_id": [images.image_ids[row] for row in rows],
-        "part": [part_of[row] for row in rows],
+        **{name: column.take(rows) for name, column in images.names.items()},
+        "part": _PART_NAMES.take(codes),
         "target": images.targets[rows],
     }
     scale = _scale(job, logits)
@@ -244,7 +247,7 @@ def _predictions(images: TaskImages, job: Job, logits: npt.NDArray[np.float64]) 
         values["log_hazard"] = chosen - scale["log_hazard_mean"]
     else:
         values |= {"logit": chosen, "probability": 1 / (1 + np.exp(-chosen))}
-    return pd.DataFrame(values, columns=list(PREDICTION_COLUMNS[job.kind]))
+    return pd.DataFrame(values)
 
 
 def _scale(job: Job, logits: npt.NDArray[np.float64]) -> dict[str, float]:

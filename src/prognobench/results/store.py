@@ -233,10 +233,13 @@ class ResultsStore:
 
         with ThreadPoolExecutor(min(_WRITERS, len(results))) as pool:
             digests = list(pool.map(write, results))
+        ended = sql.update(RUNS).where(RUNS.c.run == sql.bindparam("own_run"))
+        rows = [
+            {"own_run": run, **result.columns(), **_ended(environment, digest)}
+            for (run, result), digest in zip(results.items(), digests, strict=True)
+        ]
         with self._engine.begin() as connection:
-            for (run, result), digest in zip(results.items(), digests, strict=True):
-                values = {**result.columns(), **_ended(environment, digest)}
-                connection.execute(sql.update(RUNS).where(RUNS.c.run == run).values(values))
+            connection.execute(ended, rows)
         return set(results)
 
     def fail(self, run: str, reason: str, environment: dict[str, Any]) -> bool:
