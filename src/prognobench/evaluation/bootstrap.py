@@ -104,7 +104,7 @@ def percentile_interval(replicates: Array, confidence: float, rarer: int) -> tup
 
 def has_interval(replicates: Array, rarer: int) -> bool:
     """Say whether replicates are enough for an interval: most are defined, and classes not tiny."""
-    enough = max(2.0, SMALLEST_DEFINED_SHARE * len(replicates))
+    enough = max(1.0, SMALLEST_DEFINED_SHARE * len(replicates))
     return bool(np.isfinite(replicates).sum() >= enough and rarer >= SMALLEST_CLASS)
 
 

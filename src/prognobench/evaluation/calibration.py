@@ -29,11 +29,18 @@ FLAT = 1e-5
 """Largest slope of the mean log-likelihood before such a step: where probabilities are all 0 or 1
 there is no curvature, and steps say nothing."""
 
+LEAST_CURVATURE = 1e-9
+"""Smallest mean curvature at which a plain step says where the optimum is; below it, rounding does,
+and the answer would depend on where the steps began."""
+
 SMALLEST_STEP = 1e-12
 """Length of a step at which a fit that takes care stands."""
 
 TOLERANCE = 1e-8
 """Largest slope of the mean log-likelihood at which a fit counts as found."""
+
+NOTHING = 1e-15
+"""Slope of the mean log-likelihood that is rounding."""
 
 LARGEST_STEP = 4.0
 """Steps of an intercept are cut to this length: a full step from afar can leave the domain."""
@@ -183,7 +190,7 @@ class _Model:
         """Take plain steps from ``fit``, of shape [k, R]; returns as :func:`_newton`."""
         found = np.zeros(len(weights), dtype=bool)
         own, observed = weights, weights @ self.events
-        enough = FLAT * np.maximum(weights.sum(axis=1), 1e-12)[:, None]
+        total = np.maximum(weights.sum(axis=1), 1e-12)
         going = np.arange(len(weights))
         with np.errstate(all="ignore"):
             for _ in range(PLAIN_ITERATIONS):
@@ -196,18 +203,20 @@ class _Model:
                 gradient = observed - weighted @ self.design
                 probability *= weighted
                 weighted -= probability
-                step = _solved(gradient, weighted @ self.products)
+                curvature = weighted @ self.products
+                step = _solved(gradient, curvature)
                 at = at + step
                 fit[:, going] = at
                 near = (np.abs(step) <= NEAR * (1.0 + np.abs(at))).all(axis=0)
-                near &= (np.abs(gradient) <= enough).all(axis=1)
+                near &= (np.abs(gradient) <= FLAT * total[:, None]).all(axis=1)
+                near &= curvature[:, 0] >= LEAST_CURVATURE * total
                 found[going] = near
                 left = ~near & np.isfinite(at).all(axis=0)
                 if not left.any():
                     break
                 if np.count_nonzero(left) < 0.75 * len(left):
                     going, own, observed = going[left], own[left], observed[left]
-                    enough = enough[left]
+                    total = total[left]
         return found, fit
 
 
@@ -233,6 +242,8 @@ def _intercept_with_care(
         gradient = (weights * (target - probability)).sum(axis=1)
         curvature = (weights * probability * (1.0 - probability)).sum(axis=1)
         step = np.clip(gradient / np.maximum(curvature, 1e-300), -LARGEST_STEP, LARGEST_STEP)
+        # Certain and right: a slope of nothing but rounding must not be followed.
+        step = np.where(np.abs(gradient) <= NOTHING * total, 0.0, step)
         intercept = intercept + step
         if np.all(np.abs(step) <= SMALLEST_STEP * (1.0 + np.abs(intercept))):
             break

@@ -30,17 +30,15 @@ from prognobench.evaluation.candidates import (
 from prognobench.evaluation.choice import chosen_rates
 from prognobench.evaluation.comparison import (
     bootstrap_t,
-    corrected_resampled_t,
-    delong_over_folds,
     holm,
 )
 from prognobench.evaluation.controls import against_controls, is_control
 from prognobench.evaluation.finished import Map
 from prognobench.evaluation.kinds import Patients, effective_size
-from prognobench.evaluation.metric import Metric
 from prognobench.evaluation.metrics import METRICS, SPREAD
+from prognobench.evaluation.named_tests import corrected_t, delong_of
 from prognobench.evaluation.paired import Candidate, paired_difference
-from prognobench.evaluation.patients import Array, PatientPredictions
+from prognobench.evaluation.patients import Array
 
 MOST_TAKEN = 64
 """Sets of test patients, usually folds, whose draws are kept at hand."""
@@ -157,13 +155,7 @@ def cell_rows(
         for entry, standing in zip(order, standings, strict=True):
             # Equal estimates share a rank: the order of names is no evidence.
             entry.row["rank"] = 1 + bisect_left(standings, standing)
-            _compare(entry, order[0], draws, metric, rule.confidence)
-            if entry is not order[0]:
-                named = _named_tests(task, entry, order[0], rule.metric)
-                entry.row.update(named)
-                if rule.metric == "auroc" and "p_delong" in named:
-                    # In small folds the bootstrap of the AUROC errs on the careful side.
-                    entry.row["p_value"] = named["p_delong"]
+            _compare(task, entry, order[0], draws, rule)
         _correct(order)
     against_controls(candidates, controls, draws, metric, rule.confidence)
     return [entry.row for entry in everybody]
@@ -281,20 +273,28 @@ def _spread(units: Sequence[Unit], metric: str) -> tuple[float, float]:
 
 
 def _compare(
+    task: Task,
     entry: Candidate,
     best: Candidate,
     draws: dict[Key, Array] | None,
-    metric: Metric,
-    confidence: float,
+    rule: Rule,
 ) -> None:
     """Write the paired difference to the best into a candidate's row."""
-    difference = paired_difference(entry, best, draws, metric)
+    difference = paired_difference(entry, best, draws, METRICS[rule.metric])
     if difference is None:
         entry.row["best_group"] = True
         return
-    rarer = min(entry.rarer, best.rarer)
-    found = bootstrap_t(difference, rarer, confidence)
+    found = bootstrap_t(difference, min(entry.rarer, best.rarer), rule.confidence)
     if entry is not best:
+        over_folds = corrected_t(task.trained, entry, best, rule.metric)
+        if over_folds is not None:
+            entry.row["p_corrected_t"] = over_folds.p_value
+        of_ranking = delong_of(task.patients, entry, best, rule.confidence)
+        if of_ranking is not None:
+            entry.row["p_delong"] = of_ranking.p_value
+            if rule.metric == "auroc":
+                # The bootstrap of the AUROC is too careful in small folds.
+                found = of_ranking
         entry.row["p_value"] = found.p_value
     entry.row.update(
         difference_to_best=found.difference,
@@ -311,36 +311,6 @@ def _correct(ranked: Sequence[Candidate]) -> None:
     corrected = holm([entry.row.get("p_value", np.nan) for entry in others])
     for entry, p_value in zip(others, corrected, strict=True):
         entry.row["p_holm"] = p_value
-
-
-def _named_tests(task: Task, mine: Candidate, theirs: Candidate, metric: str) -> dict[str, float]:
-    """Return the p-values of the tests known by name, over what both candidates have finished.
-
-    The corrected resampled t-test needs values of folds; DeLong's test is made where no patient
-    is tested twice and each fold has two of each class.
-    """
-    common = sorted(set(mine.runs) & set(theirs.runs), key=repr)
-    own, other = ({unit.key: unit for unit in side.units} for side in (mine, theirs))
-    pairs = [(own[key].valued[metric][0], other[key].valued[metric][0]) for key in common]
-    pairs = [pair for pair in pairs if np.isfinite(pair).all()]
-    found = {}
-    if len(pairs) > 1:
-        tested = np.mean([own[key].size[0] / task.trained[mine.runs[key]] for key in common])
-        first, second = zip(*pairs, strict=True)
-        found["p_corrected_t"] = corrected_resampled_t(first, second, float(tested)).p_value
-    folds = [
-        (left, right)
-        for left, right in (
-            (task.patients[mine.runs[key]], task.patients[theirs.runs[key]]) for key in common
-        )
-        if isinstance(left, PatientPredictions) and isinstance(right, PatientPredictions)
-    ]
-    patients = [patient for left, _ in folds for patient in left.patient_id]
-    if patients and len(set(patients)) == len(patients):
-        test = delong_over_folds([(a.target, a.probability, b.probability) for a, b in folds])
-        if test is not None:
-            found["p_delong"] = test.p_value
-    return found
 
 
 def _empty_row(runs: pd.DataFrame, rule: Rule) -> dict[str, Any]:

@@ -47,8 +47,9 @@ COLUMNS: Mapping[str, str] = {
     "patients.",
     "difference_low": "Lower end of the interval of `difference_to_best`.",
     "difference_high": "Upper end of the interval of `difference_to_best`.",
-    "p_value": "Two-sided p-value of that difference: Student's t with the error of the paired "
-    "bootstrap; DeLong's test where the AUROC ranks and `p_delong` is there.",
+    "p_value": "Two-sided p-value of that difference, by the test whose interval it has: Student's "
+    "t with the error of the paired bootstrap, DeLong's where the AUROC ranks and `p_delong` is "
+    "there.",
     "p_holm": "`p_value` corrected by Holm's method over the cell.",
     "p_corrected_t": "p-value of the corrected resampled t-test over folds.",
     "p_delong": "p-value of DeLong's test of the AUROC, where no patient is tested twice and each "

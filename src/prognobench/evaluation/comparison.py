@@ -161,7 +161,8 @@ def bootstrap_t(values: Array, rarer: int, confidence: float = 0.95) -> Comparis
         the rarer class has fewer than two patients.
     """
     difference = float(values[0])
-    if not has_interval(values[1:], rarer) or not math.isfinite(difference):
+    known = np.isfinite(values)
+    if not has_interval(values[1:], rarer) or not known[0] or known.sum() < 3:
         return Comparison(difference, float("nan"), float("nan"), float("nan"))
     error = float(np.nanstd(values[1:], ddof=1))
     return _student(difference, error, 2 * (rarer - 1), confidence)
