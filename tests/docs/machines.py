@@ -214,7 +214,7 @@ def _wait_for_nodes(here: Workspace, ray: str, address: str, count: int) -> None
     raise AssertionError(f"no Ray cluster: {done.stdout}{done.stderr}")
 
 
-SBATCH = """#!/bin/sh
+SBATCH = """#!/usr/bin/env bash
 # A job of SLURM on two nodes, both of them this machine; it ends before this command does, and
 # what it started ends with it. It knows of no cluster but its own.
 unset RAY_ADDRESS RAY_AUTH_MODE RAY_AUTH_TOKEN
