@@ -155,8 +155,8 @@ def carried_weights(here: Workspace) -> None:
 def own_weights(here: Workspace) -> None:
     """Lay the published weights of a backbone beside the page."""
     (here.folder / "weights").mkdir()
-    published = here.beside / "hub" / get_entry("resnet50").weights.file.repository
-    shutil.copy(published / "model.safetensors", here.folder / "weights" / "resnet50.safetensors")
+    path = here.folder / "weights" / "resnet50.safetensors"
+    save_file(values(get_entry("resnet50").architecture), path)
 
 
 def several_models(here: Workspace) -> None:
