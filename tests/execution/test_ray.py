@@ -33,6 +33,8 @@ from prognobench.spec import parse_spec
 
 # As the executor does, and before anything imports Ray.
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+# On a busy machine the process that serves a client takes longer than Ray's 30 seconds to start.
+os.environ.setdefault("RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S", "150")
 needs_ray = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 
