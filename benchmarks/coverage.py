@@ -4,8 +4,8 @@ Cohorts are drawn from a model whose truth is known: patients with or without th
 whose logits lie around their patient's, and two candidates that see the same patients. Each cohort
 goes through the leaderboard's own code (patient means, patient bootstrap, folds put together,
 paired difference, p-values). Counted is how often an interval holds the truth, and how often a test
-rejects that two candidates are alike that are; the latter in eight times as many cohorts, since a
-share of 5 % in 500 is only known to within 2 %.
+rejects that two candidates are alike that are. Comparisons are also counted in eight times as many
+cohorts, and held against the bands there: of 500, a share of 5 % is only known to within 2 %.
 
 What is true. MCC, AUROC and Brier score: their values in a very large sample. The average precision
 of small folds is by its nature higher than that of a large sample, and chance is given at the size
@@ -44,6 +44,7 @@ from prognobench.evaluation import bootstrap
 from prognobench.evaluation.candidates import Unit, estimate, make_unit
 from prognobench.evaluation.cells import Rule, Task, cell_rows
 from prognobench.evaluation.comparison import (
+    Comparison,
     bootstrap_t,
     corrected_resampled_t,
     delong_over_folds,
@@ -61,8 +62,8 @@ IMAGE_NOISE = 0.7
 METRIC_NAMES = ("mcc", "pr_auc", "auroc", "brier")
 THRESHOLDS = {"fixed": 0.5, "validated": None, "sensitive": None}
 LARGE = 300_000
-JUDGED = ("interval", "null_difference", "difference")
-"""The shares that are held against the band of intervals."""
+JUDGED = {"null_difference": BAND, "difference": BAND, "leaderboard": LEVEL_BAND}
+"""The bands of what is counted of comparisons."""
 CHUNK = 250
 """Cohorts that a process takes at once."""
 
@@ -287,55 +288,75 @@ def measure(
         name: {what: float(np.mean(held)) for what, held in own.items()}
         for name, own in counts.items()
     }
-    return {"setting": asdict(setting), "truth": true, "shares": shares}
+    differences = {name: true[name]["truth"] - lower[name]["truth"] for name in METRIC_NAMES}
+    return {
+        "setting": asdict(setting),
+        "truth": true,
+        "true_difference": differences,
+        "shares": shares,
+    }
 
 
-def rejections(
-    setting: Setting, cohorts: Sequence[int], replicates: int, seed: int = 0
+def comparisons(
+    setting: Setting,
+    cohorts: Sequence[int],
+    replicates: int,
+    differences: Mapping[str, float],
+    seed: int = 0,
 ) -> dict[str, Counter[str]]:
-    """Count how often tests reject that two candidates are alike that are.
+    """Count how comparisons of two candidates fare that are alike, and of two that differ.
 
     Args:
         setting: The kind of cohort.
         cohorts: Numbers of the cohorts, those of :func:`measure` and more.
         replicates: Number of bootstrap replicates.
+        differences: Per metric, the true difference between the better and the worse candidate.
         seed: As :func:`measure`.
 
     Returns:
-        Per metric, how often which test was made (``bootstrap_made``) and rejected
-        (``bootstrap``); ``leaderboard`` is the one behind the leaderboard's p-value.
+        Per metric, how often which test was made (``bootstrap_made``) and rejected the true null
+        (``bootstrap``; ``leaderboard`` is the one behind the leaderboard's p-value), and how often
+        the leaderboard's interval held the true difference of none (``null_difference``) and of
+        some (``difference``).
     """
     counts: dict[str, Counter[str]] = {name: Counter() for name in METRIC_NAMES}
     for number in cohorts:
         random = np.random.default_rng([seed, number])
         effects = {"a": setting.effect, "b": setting.effect, "c": setting.worse}
         cohort = draw_cohort(random, setting, effects)
-        for name, p_values in p_values_of(cohort, replicates, f"event {number}").items():
-            for test, p_value in p_values.items():
-                counts[name][f"{test}_made"] += 1
-                counts[name][test] += p_value <= 0.05
+        weights = bootstrap.patient_multiplicities(
+            setting.patients, replicates, "simulated", f"event {number}"
+        )
+        units = {name: _units(cohort, name, weights) for name in effects}
+        alike, unlike = (compared(cohort, units, *names) for names in ("ab", "ac"))
+        for name in METRIC_NAMES:
+            for test, found in alike[name].items():
+                counts[name].update({f"{test}_made": 1, test: int(found.p_value <= 0.05)})
+            for what, found, true in (
+                ("null_difference", alike[name]["leaderboard"], 0.0),
+                ("difference", unlike[name]["leaderboard"], differences[name]),
+            ):
+                counts[name].update({f"{what}_made": 1, what: int(found.low <= true <= found.high)})
     return counts
 
 
-def p_values_of(
-    cohort: SimulatedCohort, replicates: int, endpoint: str
-) -> dict[str, dict[str, float]]:
-    """Return per metric the p-values of the tests of candidate ``a`` against ``b``."""
-    first, second = (cohort.predictions[name] for name in "ab")
-    weights = bootstrap.patient_multiplicities(len(first.target), replicates, "simulated", endpoint)
-    units = [_units(cohort, name, weights) for name in "ab"]
+def compared(
+    cohort: SimulatedCohort, units: Mapping[str, Sequence[Unit]], one: str, other: str
+) -> dict[str, dict[str, Comparison]]:
+    """Return per metric each test of one candidate of a cohort against another."""
+    first, second = cohort.predictions[one], cohort.predictions[other]
     rarer = int(min(first.target.sum(), (1 - first.target).sum()))
     found = {}
     for name in METRIC_NAMES:
-        one, other = (estimate(own, METRICS[name], None) for own in units)
-        p_value = bootstrap_t(one - other, rarer).p_value
-        found[name] = {"bootstrap": p_value, "leaderboard": p_value}
+        mine, theirs = (estimate(units[own], METRICS[name], None) for own in (one, other))
+        test = bootstrap_t(mine - theirs, rarer)
+        found[name] = {"bootstrap": test, "leaderboard": test}
     folds = [cohort.fold == number for number in range(FOLDS)]
     delong = delong_over_folds(
         [(first.target[own], first.probability[own], second.probability[own]) for own in folds]
     )
     if "auroc" in found and delong is not None:
-        found["auroc"] |= {"delong": delong.p_value, "leaderboard": delong.p_value}
+        found["auroc"] |= {"delong": delong, "leaderboard": delong}
     return found
 
 
@@ -387,8 +408,8 @@ def outside(
     """Name what lies outside the bands, in sentences.
 
     Args:
-        measured: From :func:`measure`, a setting each, with ``rejected``: per metric, the share
-            of rejections by each test of :func:`rejections`.
+        measured: From :func:`measure`, a setting each, with ``compared``: per metric, the
+            shares of what :func:`comparisons` counts.
         trained: From :func:`trained_rejections`, by their setting.
     """
     low, high = LEVEL_BAND
@@ -403,15 +424,11 @@ def outside(
             f"{setting['patients']} patients, prevalence {setting['prevalence']:g}, "
             f"{setting['images']} images a patient"
         )
-        judged = [
-            (name, what, one["shares"][name][what], BAND)
-            for name in one["shares"]
-            for what in JUDGED
-            if what in one["shares"][name]
-        ]
+        judged = [(name, "interval", own["interval"], BAND) for name, own in one["shares"].items()]
         judged += [
-            (name, "true null rejected", own["leaderboard"], LEVEL_BAND)
-            for name, own in one["rejected"].items()
+            (name, what, own[what], band)
+            for name, own in one["compared"].items()
+            for what, band in JUDGED.items()
         ]
         found += [
             f"{where}: {name}, {what}: {share:.3f}"
@@ -422,7 +439,7 @@ def outside(
 
 
 def shares_of(counts: Counter[str]) -> dict[str, float]:
-    """Return the share of rejections of each test, among the times that it was made."""
+    """Return of each thing that was counted the share among the times that it was made."""
     tests = [name.removesuffix("_made") for name in counts if name.endswith("_made")]
     return {test: counts[test] / counts[f"{test}_made"] for test in tests}
 
@@ -431,14 +448,14 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--repetitions", type=int, default=500)
-    parser.add_argument("--null-repetitions", type=int, default=4000)
+    parser.add_argument("--comparisons", type=int, default=4000)
     parser.add_argument("--replicates", type=int, default=1000)
     parser.add_argument("--cohorts", type=int, default=1500)
     given = parser.parse_args(arguments)
     began = time.perf_counter()
     chunks = [
-        range(first, min(first + CHUNK, given.null_repetitions))
-        for first in range(0, given.null_repetitions, CHUNK)
+        range(first, min(first + CHUNK, given.comparisons))
+        for first in range(0, given.comparisons, CHUNK)
     ]
     # Cohorts are numbered: it does not matter who draws them.
     with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
@@ -446,16 +463,16 @@ def main(arguments: Sequence[str]) -> None:
             pool.submit(measure, setting, given.repetitions, given.replicates, given.cohorts)
             for setting in SETTINGS
         ]
+        measured = [own.result() for own in asked]
         chunked = [
-            pool.submit(rejections, setting, chunk, given.replicates)
-            for setting in SETTINGS
+            pool.submit(comparisons, setting, chunk, given.replicates, own["true_difference"])
+            for setting, own in zip(SETTINGS, measured, strict=True)
             for chunk in chunks
         ]
-        measured = [own.result() for own in asked]
         counted = [own.result() for own in chunked]
     for place, own in enumerate(measured):
         counts = counted[place * len(chunks) : (place + 1) * len(chunks)]
-        own["rejected"] = {
+        own["compared"] = {
             name: shares_of(sum((chunk[name] for chunk in counts), Counter()))
             for name in METRIC_NAMES
         }
@@ -467,7 +484,7 @@ def main(arguments: Sequence[str]) -> None:
     }
     found = {
         "repetitions": given.repetitions,
-        "null_repetitions": given.null_repetitions,
+        "comparisons": given.comparisons,
         "replicates": given.replicates,
         "bands": {"coverage": BAND, "rejections": LEVEL_BAND},
         "settings": measured,

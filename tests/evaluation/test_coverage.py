@@ -80,7 +80,7 @@ def test_the_band_notices_intervals_that_are_half_as_wide(coverage, monkeypatch)
     assert shares["null_rejected"] > HIGHEST_REJECTION
 
 
-def test_rejections_are_counted_by_the_p_values_of_the_leaderboard(coverage):
+def test_comparisons_are_those_of_the_leaderboard(coverage):
     setting = coverage.Setting(150, 0.25, 3)
     for number in range(3):
         random = np.random.default_rng([0, number])
@@ -89,13 +89,18 @@ def test_rejections_are_counted_by_the_p_values_of_the_leaderboard(coverage):
         weights = coverage.bootstrap.patient_multiplicities(
             150, 200, "simulated", f"event {number}"
         )
-        found = coverage.p_values_of(cohort, 200, f"event {number}")
+        units = {name: coverage._units(cohort, name, weights) for name in "ac"}
+        found = coverage.compared(cohort, units, "a", "c")
         for name in coverage.METRIC_NAMES:
-            rows = coverage.rows_of(cohort, "ab", weights, name)
-            (p_value,) = (row["p_value"] for row in rows if "p_value" in row)
-            assert found[name]["leaderboard"] == pytest.approx(p_value, rel=1e-9)
-    counts = coverage.rejections(setting, range(3), 200)
-    assert counts["auroc"]["delong_made"] == 3
+            rows = coverage.rows_of(cohort, "ac", weights, name)
+            (behind,) = (row for row in rows if "p_value" in row)
+            own, sign = found[name]["leaderboard"], -1 if behind["strategy"] == "c" else 1
+            assert own.p_value == pytest.approx(behind["p_value"], rel=1e-9)
+            ends = sorted((sign * own.low, sign * own.high))
+            assert ends == pytest.approx([behind["difference_low"], behind["difference_high"]])
+    differences = dict.fromkeys(coverage.METRIC_NAMES, 0.0)
+    counts = coverage.comparisons(setting, range(3), 200, differences)
+    assert counts["auroc"]["delong_made"] == counts["auroc"]["difference_made"] == 3
 
 
 def test_the_band_notices_images_that_are_taken_for_patients(coverage):
@@ -128,8 +133,8 @@ def test_what_lies_outside_the_bands_is_named(coverage):
 
     def named(interval, rejected, trained):
         shares = {"mcc": {"interval": interval, "null_rejected": 0.5}}
-        tests = {"mcc": {"bootstrap": 0.5, "leaderboard": rejected}}
-        measured = [{"setting": setting, "shares": shares, "rejected": tests}]
+        tests = {"leaderboard": rejected, "null_difference": 0.95, "difference": 0.95}
+        measured = [{"setting": setting, "shares": shares, "compared": {"mcc": tests}}]
         return coverage.outside(measured, {"100 patients": {"corrected_t": trained, "plain_t": 1}})
 
     assert named(0.92, 0.07, 0.03) == []
