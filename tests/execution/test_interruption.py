@@ -12,6 +12,14 @@ import pytest
 from prognobench.execution.interruption import heard
 
 
+@pytest.fixture(autouse=True)
+def _listening():
+    """Ctrl-C as a terminal has it: what is started in the background ignores it from the start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Waiting:
     """What waits for an answer when it goes, as a reference of Ray's client does."""
 

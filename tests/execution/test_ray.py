@@ -237,7 +237,7 @@ class TestCluster:
         spec.write_text(parse_spec(LONGER, "spec").as_yaml())
         command = [sys.executable, "-m", "prognobench", "run", str(spec), "--output", str(output)]
         command += ["--executor", "ray", "--ray-address", cluster.client]
-        with (tmp_path / "log").open("w") as log:
+        with (tmp_path / "log").open("w") as log, hearing_ctrl_c():
             driver = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         said = (tmp_path / "log").read_text
         until = time.monotonic() + 400
@@ -277,6 +277,14 @@ class TestCluster:
         assert len(trained)
         for name in trained:
             assert list((tmp_path / "out" / "models" / name).glob("*.safetensors")), name
+
+
+@contextlib.contextmanager
+def hearing_ctrl_c():
+    """Start processes that hear Ctrl-C, even where this one, in the background, ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def done(output):
