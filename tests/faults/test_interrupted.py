@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import time
@@ -11,6 +12,7 @@ from tiny_benchmark import RUNS
 
 from prognobench.cli.run import interruptible
 from prognobench.execution.processes import PROCESSES_VARIABLE
+from prognobench.report import build
 from watched import broken_files, finished_runs, leftovers
 
 WITHIN = 5.0
@@ -56,6 +58,28 @@ def test_ctrl_c_in_every_phase(tiny, tmp_path, undecoded):
     assert finished_runs(output, tmp_path / "copy") == known
     assert not leftovers(output)
     tiny.check(output)
+
+
+def loses_one(evaluate):
+    """A library in whose midst Ctrl-C is pressed, and which goes on after any error."""
+
+    def losing(*given, **named):
+        with contextlib.suppress(BaseException):
+            signal.raise_signal(signal.SIGINT)
+        return evaluate(*given, **named)
+
+    return losing
+
+
+def test_one_that_was_lost_ends_it_before_the_next_step(tiny, tmp_path):
+    def before():
+        build.evaluate = loses_one(build.evaluate)
+
+    driver = tiny.drive(tmp_path / "out", before)
+    assert driver.end() == 130
+    assert not any(mark.what == "report" for mark in driver.marks)
+    tiny.run(tmp_path / "out")
+    tiny.check(tmp_path / "out")
 
 
 def test_an_interruption_is_known_behind_the_error_that_it_caused():

@@ -22,6 +22,7 @@ from prognobench.cli import (
 from prognobench.cli.examples import epilog
 from prognobench.cli.mistakes import in_a_sentence
 from prognobench.errors import UserError
+from prognobench.execution.interruption import heard
 
 EXIT_USER_ERROR = 2
 
@@ -52,7 +53,8 @@ app.command(name="doctor", epilog=epilog("doctor"))(doctor.doctor)
 def main() -> None:
     """Run the command line; a user's mistake ends in one sentence and exit code 2."""
     try:
-        code = app(prog_name="prognobench", standalone_mode=False)
+        with heard():
+            code = app(prog_name="prognobench", standalone_mode=False)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         code = EXIT_USER_ERROR

@@ -81,10 +81,17 @@ def run(
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """End at once, in a sentence and by exit code 130, when Ctrl-C is pressed."""
+def interruptible() -> Iterator[Callable[[], None]]:
+    """End at once, in a sentence and by exit code 130, when Ctrl-C is pressed.
+
+    Yields:
+        To be called between steps of the work (:mod:`prognobench.execution.interruption`).
+    """
+    from prognobench.execution.interruption import heard
+
     try:
-        yield
+        with heard() as check_for_interruption:
+            yield check_for_interruption
     except (KeyboardInterrupt, Exception) as error:
         if not _of_an_interruption(error):
             raise
@@ -160,7 +167,7 @@ def run_spec(
         talk.print(f"warning: {sentence}", style="yellow", markup=False, soft_wrap=True)
 
     trackers = Sinks.named(sinks, warn)
-    with interruptible(), contextlib.ExitStack() as stack:
+    with interruptible() as check_for_interruption, contextlib.ExitStack() as stack:
         stack.enter_context(_cluster(executor, ray_address))
         shared = stack.enter_context(contextlib.closing(SharedStore(results))) if results else None
         stack.enter_context(sole_use(output))
@@ -188,7 +195,15 @@ def run_spec(
             run_benchmark(prepared, pending, store, place, tell, shared=shared, on_ray=on_ray)
         if shared:
             collect(store, shared)
-        built = _conclude(prepared, store, place, trackers, log, as_json=as_json)
+        built = _conclude(
+            prepared,
+            store,
+            place,
+            trackers,
+            log,
+            as_json=as_json,
+            check_for_interruption=check_for_interruption,
+        )
         if built.failed:
             talk.print(f"{built.failed} runs failed; their reasons are in the report", style="red")
             raise typer.Exit(1)
@@ -202,6 +217,7 @@ def _conclude(
     log: Log,
     *,
     as_json: bool,
+    check_for_interruption: Callable[[], None],
 ) -> Built:
     """Write tables and report, give them to the trackers, and print what came of it all."""
     from prognobench.cli.console import results_console
@@ -212,14 +228,17 @@ def _conclude(
 
     spec, output = prepared.spec, store.output
     made = evaluate(output, store)
+    check_for_interruption()
     if spec.report.images and spec.report.saliency:
         log.say("maps of where the best candidates looked")
         write_saliency(prepared, store, made.leaderboard, place)
+        check_for_interruption()
     log.say("report")
     if trackers:
         with outcome(output, store, made) as ended:
             trackers.end(ended)
     built = build_report(output, store, evaluated=made)
+    check_for_interruption()
     if as_json:
         print(json.dumps(_summary(spec, output, built, store), indent=2))
     else:
