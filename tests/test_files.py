@@ -26,6 +26,7 @@ from prognobench.files import (
     write_sealed,
     write_text,
 )
+from tmpfs import mounted
 
 
 def hidden(folder):
@@ -173,17 +174,11 @@ def test_no_change_of_sealed_json_goes_unseen(tmp_path):
 @pytest.fixture
 def read_only(tmp_path):
     """A folder on a file system that is read-only, with one file in it."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("mounting a file system needs root on Linux")
-    place = tmp_path / "read-only"
-    place.mkdir()
-    if subprocess.run(["/bin/mount", "-t", "tmpfs", "tmpfs", place], check=False).returncode:
-        pytest.skip("file systems cannot be mounted here")
-    (place / "weights").mkdir()
-    (place / "weights" / "kept").write_text("read me")
-    subprocess.run(["/bin/mount", "-o", "remount,ro", place], check=True)
-    yield place
-    subprocess.run(["/bin/umount", place], check=True)
+    with mounted(tmp_path / "read-only") as place:
+        (place / "weights").mkdir()
+        (place / "weights" / "kept").write_text("read me")
+        subprocess.run(["/bin/mount", "-o", "remount,ro", place], check=True)
+        yield place
 
 
 def test_a_cache_that_cannot_be_written_is_read_and_replaced(read_only, monkeypatch, caplog):

@@ -10,22 +10,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from prognobench.cli import main
-
-
-@pytest.fixture
-def call(capsys, monkeypatch):
-    """Call the command line in this process; returns exit code, output and errors."""
-
-    def calling(*words):
-        monkeypatch.setattr(sys, "argv", ["prognobench", *map(str, words)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        captured = capsys.readouterr()
-        return caught.value.code or 0, captured.out, captured.err
-
-    return calling
-
 
 def write_spec(folder: Path, **changes: str) -> Path:
     lines = {

@@ -7,8 +7,6 @@ import sys
 
 import pytest
 
-from prognobench.cli import main
-
 SPEC = {
     "name": "small",
     "cohort": "{source: synthetic, patients: 40}",
@@ -27,19 +25,10 @@ def spec(**changes: str | None) -> str:
     return "".join(f"{key}: {value}\n" for key, value in lines.items() if value is not None)
 
 
-@pytest.fixture
-def call(capsys, monkeypatch, tmp_path):
-    """Call the command line in an empty folder; returns exit code, output and errors."""
+@pytest.fixture(autouse=True)
+def _empty_folder(monkeypatch, tmp_path):
+    """Mistakes are made in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def calling(*words):
-        monkeypatch.setattr(sys, "argv", ["prognobench", *map(str, words)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        captured = capsys.readouterr()
-        return caught.value.code or 0, captured.out, captured.err
-
-    return calling
 
 
 def check(result, *told: str) -> None:

@@ -60,6 +60,18 @@ def all_predictions(output):
     return found
 
 
+def same_results(alone, output):
+    """Hold the results of a benchmark against those of another way of running it."""
+    expected, found = all_predictions(alone), all_predictions(output)
+    assert expected.keys() == found.keys()
+    for run, predictions in found.items():
+        np.testing.assert_allclose(predictions["logit"], expected[run]["logit"], atol=1e-3)
+        same = [name for name in predictions if name not in {"logit", "probability"}]
+        pd.testing.assert_frame_equal(predictions[same], expected[run][same])
+    first, second = (pd.read_csv(own / "leaderboard.csv") for own in (alone, output))
+    np.testing.assert_allclose(first["estimate"], second["estimate"], atol=1e-3)
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """The output of an undisturbed run, with the whole audit and the maps."""

@@ -14,10 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
-from test_benchmark import SMALL, all_predictions
+from test_benchmark import SMALL, all_predictions, same_results
 from typer.testing import CliRunner
 
 from prognobench.cli import app
@@ -138,15 +136,8 @@ def run(output, address, device=Device.AUTO, **changes):
 
 
 def same_as(alone, output):
-    expected, found = all_predictions(alone), all_predictions(output)
-    assert expected.keys() == found.keys()
-    assert len(found) == RUNS
-    for name, predictions in found.items():
-        np.testing.assert_allclose(predictions["logit"], expected[name]["logit"], atol=1e-3)
-        same = [column for column in predictions if column not in {"logit", "probability"}]
-        pd.testing.assert_frame_equal(predictions[same], expected[name][same])
-    first, second = (pd.read_csv(own / "leaderboard.csv") for own in (alone, output))
-    np.testing.assert_allclose(first["estimate"], second["estimate"], atol=1e-3)
+    same_results(alone, output)
+    assert len(all_predictions(output)) == RUNS
 
 
 def runs_of(output):

@@ -10,10 +10,8 @@ import subprocess
 import sys
 import time
 
-import numpy as np
-import pandas as pd
 import pytest
-from test_benchmark import SMALL, all_predictions
+from test_benchmark import SMALL, same_results
 
 from prognobench.cli.options import Device
 from prognobench.cli.run import run_spec
@@ -62,17 +60,6 @@ def wait_for(condition, process, seconds=400):
         time.sleep(0.05)
 
 
-def same_as(alone, output):
-    expected, found = all_predictions(alone), all_predictions(output)
-    assert expected.keys() == found.keys()
-    for run, predictions in found.items():
-        np.testing.assert_allclose(predictions["logit"], expected[run]["logit"], atol=1e-3)
-        same = [name for name in predictions if name not in {"logit", "probability"}]
-        pd.testing.assert_frame_equal(predictions[same], expected[run][same])
-    first, second = (pd.read_csv(own / "leaderboard.csv") for own in (alone, output))
-    np.testing.assert_allclose(first["estimate"], second["estimate"], atol=1e-3)
-
-
 def test_two_drivers_share_the_work(alone, tmp_path, database, server):
     processes = [start(tmp_path, name, with_password(database)) for name in ("one", "two")]
     assert [process.wait(timeout=600) for process in processes] == [0, 0]
@@ -81,7 +68,7 @@ def test_two_drivers_share_the_work(alone, tmp_path, database, server):
         == f"{RUNS}|1|1"
     )
     for name in ("one", "two"):
-        same_as(alone, tmp_path / name)
+        same_results(alone, tmp_path / name)
         for path in (tmp_path / name).rglob("*"):
             assert not path.is_file() or SECRET.encode() not in path.read_bytes(), path
         assert SECRET not in (tmp_path / f"{name}.log").read_text()
@@ -96,7 +83,7 @@ def test_a_killed_driver_s_runs_are_done_by_the_other(alone, tmp_path, database,
     assert 2 <= len(kept.splitlines()) < RUNS
     server.sql("update runs set lease_until = now() + interval '3 s' where state = 'running'")
     assert start(tmp_path, "two", database).wait(timeout=600) == 0
-    same_as(alone, tmp_path / "two")
+    same_results(alone, tmp_path / "two")
     after = server.sql("select run, finished from runs where state = 'done' order by run")
     assert set(kept.splitlines()) <= set(after.splitlines())
     assert server.sql("select max(attempts) from runs") in {"1", "2"}
@@ -109,7 +96,7 @@ def test_a_restart_of_the_database_changes_nothing(alone, tmp_path, database, se
     wait_for(lambda: done(server) >= 4, process)
     server.restart()
     assert process.wait(timeout=600) == 0, (tmp_path / "one.log").read_text()
-    same_as(alone, tmp_path / "one")
+    same_results(alone, tmp_path / "one")
     # A claim whose answer was lost in a restart is made once more, and counts as an attempt.
     found = server.sql(
         "select max(attempts) <= 2, max(losses), count(*) from runs where state = 'done'"
@@ -128,7 +115,7 @@ def test_a_folder_s_results_are_taken_into_the_database_and_reported_from_it(
     shutil.rmtree(output / "predictions")
     (output / "results.db").unlink()
     run_spec(parse_spec(SMALL, "spec"), output, None, Device.CPU, database)
-    same_as(alone, output)
+    same_results(alone, output)
     assert server.sql("select sum(attempts) from runs") == "0"
     words = subprocess.run(
         [sys.executable, "-m", "prognobench", "report", str(output), "--results", database],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
-import sys
 
 import pytest
 from tiny_benchmark import RUNS
@@ -13,21 +12,15 @@ from tiny_benchmark import RUNS
 from prognobench import files
 from prognobench.errors import UserError
 from prognobench.results import store
+from tmpfs import mounted
 from watched import broken_files, finished_runs, leftovers
 
 
 @pytest.fixture
 def small_disk(tmp_path):
     """A folder on a file system of its own that holds 1 MiB."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("mounting a file system needs root on Linux")
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["/bin/mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-    if subprocess.run(mount, check=False).returncode:
-        pytest.skip("file systems cannot be mounted here")
-    yield place
-    subprocess.run(["/bin/umount", "--lazy", place], check=True)
+    with mounted(tmp_path / "disk", "-o", "size=1m") as place:
+        yield place
 
 
 def test_a_disk_that_is_full_ends_in_a_sentence_and_is_gone_on_with(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 
 import pytest
 from tiny_benchmark import RUNS
 
 from prognobench.errors import UserError
 from prognobench.results import store
+from tmpfs import mounted
 from watched import finished_runs
 
 
@@ -82,14 +81,8 @@ def test_a_database_that_becomes_read_only(tiny, tmp_path, monkeypatch):
 @pytest.fixture
 def disk(tmp_path):
     """A folder on a file system of its own."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("mounting a file system needs root on Linux")
-    place = tmp_path / "disk"
-    place.mkdir()
-    if subprocess.run(["/bin/mount", "-t", "tmpfs", "tmpfs", place], check=False).returncode:
-        pytest.skip("file systems cannot be mounted here")
-    yield place
-    subprocess.run(["/bin/umount", "--lazy", place], check=True)
+    with mounted(tmp_path / "disk") as place:
+        yield place
 
 
 def test_results_on_a_read_only_disk_are_refused_in_a_sentence(tiny, tmp_path, disk):

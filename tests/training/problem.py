@@ -34,6 +34,16 @@ def make_job(size: int, run: str = "a run", few_shot: bool = False) -> Job:
     return Job(run, torch.from_numpy(pixels), targets, order, rows, prevalence=0.25)
 
 
+def brightened(job: Job, levels: np.ndarray) -> torch.Tensor:
+    """Return the images of a job with patches the brighter, the higher an image's level is."""
+    pixels = job.images.numpy().copy()
+    side = pixels.shape[-1] // 2
+    for row, level in enumerate(levels):
+        patch = pixels[row, :, :side, :side]
+        pixels[row, :, :side, :side] = np.minimum(patch // 2 + 16 * level, 255)
+    return torch.from_numpy(pixels)
+
+
 def changed(recipe: Recipe, **values) -> Recipe:
     """Return the recipe with other values, validated."""
     return Recipe.model_validate({**recipe.model_dump(), **values})

@@ -154,6 +154,31 @@ def by_patient(
     return codes.astype(np.int64), patients, images.astype(np.int64), own
 
 
+def values_by_patient(
+    predictions: pd.DataFrame, part: str, column: str, unit: Unit
+) -> tuple[NDArray[np.object_], Array, Array, NDArray[np.int64]]:
+    """Return the patients of a part, their targets, mean predictions and numbers of images.
+
+    Args:
+        predictions: Stored predictions of one run.
+        part: The part.
+        column: The column of the predicted values.
+        unit: As of :func:`rows_of`.
+
+    Raises:
+        UnusablePredictionsError: When columns, rows or patient ids are missing, a patient has two
+            targets, or a number is not finite.
+    """
+    rows, patient = rows_of(predictions, part, (column,), unit)
+    target, values = (
+        predictions[name].to_numpy(dtype=np.float64)[rows] for name in ("target", column)
+    )
+    if not (np.isfinite(target).all() and np.isfinite(values).all()):
+        raise UnusablePredictionsError("the predictions hold a value that is not a finite number")
+    codes, patients, images, own = by_patient(patient, target)
+    return patients, own, mean_by_patient(values, codes, images), images
+
+
 def mean_by_patient(values: Array, codes: NDArray[np.int64], images: NDArray[np.int64]) -> Array:
     """Return the mean of ``values`` for each patient code."""
     # Taken from the patient's smallest value upwards, so that equal images give exactly that

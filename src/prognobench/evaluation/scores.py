@@ -11,14 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from prognobench.evaluation.metric import Metric, mean_of, ratio
-from prognobench.evaluation.patients import (
-    Array,
-    Unit,
-    UnusablePredictionsError,
-    by_patient,
-    mean_by_patient,
-    rows_of,
-)
+from prognobench.evaluation.patients import Array, Unit, values_by_patient
 from prognobench.evaluation.sample import loss_sums
 
 UNDEFINED = "all test patients have one score, and it is predicted for all of them"
@@ -61,17 +54,11 @@ def patient_scores(
         UnusablePredictionsError: When columns, rows or patient ids are missing, a patient has two
             targets, or a number is not finite.
     """
-    rows, patient = rows_of(predictions, part, ("score",), unit)
-    target, score = (
-        predictions[name].to_numpy(dtype=np.float64)[rows] for name in ("target", "score")
-    )
-    if not (np.isfinite(target).all() and np.isfinite(score).all()):
-        raise UnusablePredictionsError("the predictions hold a value that is not a finite number")
-    codes, patients, images, own = by_patient(patient, target)
+    patients, target, score, images = values_by_patient(predictions, part, "score", unit)
     return PatientScores(
         patient_id=patients,
-        target=own.astype(np.int64),
-        predicted=nearest_level(mean_by_patient(score, codes, images)),
+        target=target.astype(np.int64),
+        predicted=nearest_level(score),
         images=images,
     )
 

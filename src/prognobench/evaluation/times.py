@@ -17,14 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from prognobench.evaluation.metric import Metric, mean_of, ratio
-from prognobench.evaluation.patients import (
-    Array,
-    Unit,
-    UnusablePredictionsError,
-    by_patient,
-    mean_by_patient,
-    rows_of,
-)
+from prognobench.evaluation.patients import Array, Unit, values_by_patient
 from prognobench.evaluation.sample import loss_sums
 
 SPAN = (0.1, 0.9)
@@ -113,14 +106,7 @@ def event_risk(predictions: pd.DataFrame, horizon: float, prior_logit_shift: flo
 def _read(
     predictions: pd.DataFrame, part: str, unit: Unit = "patient"
 ) -> tuple[NDArray[np.object_], Array, Array, NDArray[np.int64]]:
-    rows, patient = rows_of(predictions, part, ("log_hazard",), unit)
-    target, log_hazard = (
-        predictions[name].to_numpy(dtype=np.float64)[rows] for name in ("target", "log_hazard")
-    )
-    if not (np.isfinite(target).all() and np.isfinite(log_hazard).all()):
-        raise UnusablePredictionsError("the predictions hold a value that is not a finite number")
-    codes, patients, images, own = by_patient(patient, target)
-    return patients, own, mean_by_patient(log_hazard, codes, images), images
+    return values_by_patient(predictions, part, "log_hazard", unit)
 
 
 def uncensored(known: Array, times: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,17 +98,7 @@ def choose(
             f"nothing of {row['backbone']} with {row['strategy']} is done ({row['reason']}): "
             "run the benchmark first"
         )
-    return Chosen(
-        dataset=row["dataset"],
-        endpoint=row["endpoint"],
-        backbone=row["backbone"],
-        strategy=row["strategy"],
-        regime=regime,
-        row=row,
-        runs=_of_candidate(cell, row["backbone"], row["strategy"]),
-        run=None,
-        findings=tuple(_findings(row, candidates)),
-    )
+    return _chosen(row, cell, None, _findings(row, candidates))
 
 
 def _run(runs: pd.DataFrame, wanted: str) -> pd.Series[Any]:
@@ -135,20 +125,22 @@ def _of_run(
     board = [row for row in _board(cell, predictions, evaluation) if not is_control(row)]
     names = {"backbone": picked["backbone"], "strategy": picked["strategy"]}
     row = next(own for own in board if all(own[key] == value for key, value in names.items()))
-    findings = [
+    finding = (
         f"This is the model of one run ({picked['split']}), which trained on a part of the "
         "patients; the numbers below are of all runs of its candidate."
-    ]
+    )
+    return _chosen(row, cell, str(picked["run"]), [finding, *_findings(row, board)])
+
+
+def _chosen(
+    row: Mapping[str, Any], cell: pd.DataFrame, run: str | None, findings: Iterable[str]
+) -> Chosen:
     return Chosen(
-        dataset=row["dataset"],
-        endpoint=row["endpoint"],
-        backbone=row["backbone"],
-        strategy=row["strategy"],
-        regime=row["regime"],
+        **{key: row[key] for key in ("dataset", "endpoint", "backbone", "strategy", "regime")},
         row=row,
         runs=_of_candidate(cell, row["backbone"], row["strategy"]),
-        run=str(picked["run"]),
-        findings=(*findings, *_findings(row, board)),
+        run=run,
+        findings=tuple(findings),
     )
 
 
