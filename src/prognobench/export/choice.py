@@ -234,7 +234,7 @@ def _findings(row: Mapping[str, Any], candidates: list[dict[str, Any]]) -> list[
 
 
 def _listed(names: list[str]) -> str:
-    shown = names if len(names) <= 5 else [*names[:5], f"{len(names) - 5} others"]
+    shown = names if len(names) <= 6 else [*names[:5], f"{len(names) - 5} others"]
     return ", ".join(shown)
 
 
