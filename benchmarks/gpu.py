@@ -1,18 +1,19 @@
 """Adapters on a GPU: throughput beside peer A, share of the ceiling, the cost of the paper's grid.
 
     python benchmarks/gpu.py --save benchmarks/results/gpu.json
-    python benchmarks/gpu.py --paper benchmarks/ruffini2025.yaml tasks.0.cohort.root=FOLDER ...
+    python benchmarks/gpu.py --from FIGURES.json --paper benchmarks/ruffini2025.yaml KEY=VALUE ...
 
-For ViT-S and ViT-B: LoRA at batches of 32, with 8 to 32 runs, images of noise on the device, in
-the precision that the device computes best in. The engine first measures how many runs go in a
-pass; what is timed is the training after that, the making of the models included. Peer A
-(``peers/trainer.py``) trains one run at a time from image files; of its time only its own
-``train_runtime`` counts, so that its start does not.
+For ViT-S and ViT-B: LoRA at batches of 32, with 8 to 32 runs in a pass, images of noise on the
+device, in the precision that the device computes best in, with and without compilation. What counts
+is the median time of a step, to the end of its work on the device; making the models and compiling
+are given beside it, since a training has thousands of steps. Peer A (``peers/trainer.py``) trains
+one run at a time from image files; of its time only its own ``train_runtime`` counts.
 
 The ceiling is the speed of a large product of matrices in bfloat16, measured on the same device.
 With ``--paper``, the operations of a benchmark's plan are divided by the measured speed of each
-kind of cell, which gives device-hours; a recipe that stops early takes less than its epochs allow,
-so they are given for several numbers of epochs.
+kind of cell on the nearest smaller backbone, which gives device-hours: training by that of
+training, and predictions, which compute in float32, by that of features. A recipe that stops early
+takes less than its epochs allow, so they are given for several numbers of epochs.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,7 @@ from PIL import Image
 from cells import exported, random_weights
 from growth import noise, seconds_of, train
 from measuring import machine, matrix_speed, measured, write
-from prognobench.backbones.backbone import load_backbone
+from prognobench.backbones.backbone import Backbone, load_backbone
 from prognobench.backbones.counting import count_cost
 from prognobench.backbones.entry import BackboneEntry
 from prognobench.execution.environment import choose_device
@@ -44,6 +46,7 @@ from prognobench.plan import Run
 from prognobench.spec import BackboneSpec, load_spec
 from prognobench.strategies.linear import LinearOptions
 from prognobench.training.features import extract_features
+from prognobench.training.pace import Steady
 from prognobench.training.recipe import Recipe
 
 HERE = Path(__file__).parent
@@ -69,9 +72,26 @@ class Size:
 
     runs: tuple[int, ...] = RUNS
     batch: int = BATCH
-    steps: int = 40
+    steps: int = 16
+    peer_steps: int = 30
     images: int = 512
     ceiling_side: int = 8192
+
+
+class Timed(Steady):
+    """Keeps how long each step took."""
+
+    def __init__(self, runs: int, *, compiled: bool, fused_attention: bool) -> None:
+        super().__init__(runs, compiled=compiled, fused_attention=fused_attention)
+        self.seconds: list[float] = []
+
+    def took(self, seconds: float, left: int, steps_left: int) -> None:  # noqa: ARG002
+        """Keep it."""
+        self.seconds.append(seconds)
+
+    def failed(self) -> bool:
+        """Measure nothing else instead."""
+        raise RuntimeError(f"steps of {self.manner} failed")
 
 
 def entries(folder: Path) -> dict[str, BackboneEntry]:
@@ -89,54 +109,81 @@ def ceiling(device: torch.device, size: Size) -> float:
     return 1e9 * matrix_speed("bfloat16", torch.get_num_threads(), size.ceiling_side, device=device)
 
 
-def engine_cell(
-    entry: BackboneEntry, strategy: str, runs: int, device: torch.device, size: Size
-) -> dict[str, float]:
-    """Return what the engine reaches on one cell."""
-    backbone = load_backbone(entry).to(device)
-    images = noise(size.images, entry.image_size, device)
+def features_cell(
+    entry: BackboneEntry, backbone: Backbone, images: torch.Tensor, size: Size
+) -> dict[str, Any]:
+    """Return how fast features are computed, and predictions, in float32."""
+    extract_features(backbone, images[: size.batch])
+    seconds = seconds_of(lambda: extract_features(backbone, images), images.device)
+    return speed(entry, "linear", len(images) / seconds)
+
+
+def training_cell(
+    entry: BackboneEntry,
+    backbone: Backbone,
+    strategy: str,
+    images: torch.Tensor,
+    size: Size,
+    *,
+    runs: int = 1,
+    compiled: bool = False,
+) -> dict[str, Any]:
+    """Return how fast runs are trained in one pass."""
+    device = images.device
     if device.type == "cuda":
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-    if strategy == "linear":
-        extract_features(backbone, images[: size.batch])
-        seconds = seconds_of(lambda: extract_features(backbone, images), device)
-        passed = len(images)
-    else:
-        # The first time it finds out how many runs go in a pass; that is remembered.
-        train(backbone, strategy, images, steps=size.steps, runs=runs, batch=size.batch)
-        seconds = seconds_of(
-            lambda: train(
-                backbone, strategy, images, steps=size.steps, runs=runs, batch=size.batch
-            ),
-            device,
-        )
-        passed = runs * size.steps * size.batch
-    kind = strategy if strategy in PASSES else "adapter"
+    pace = Timed(runs, compiled=compiled, fused_attention=device.type == "cuda")
+    whole = seconds_of(
+        lambda: train(
+            backbone,
+            strategy,
+            images,
+            steps=size.steps,
+            runs=runs,
+            batch=size.batch,
+            pace=pace,
+        ),
+        device,
+    )
+    warm = size.steps // 2
+    step = statistics.median(pace.seconds[warm:])
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
-    speed = passed / seconds
     return {
-        "images_per_second": speed,
-        "operations_per_second": speed * PASSES[kind] * count_cost(entry).flops,
-        "peak_device_mib": peak / 2**20,
+        **speed(entry, strategy, runs * size.batch / step),
+        "step_seconds": step,
+        "first_step_seconds": pace.seconds[0],
+        "models_and_end_seconds_a_run": (whole - sum(pace.seconds)) / runs,
+        "peak_device_mib": round(peak / 2**20),
     }
 
 
-def peer_cell(entry: BackboneEntry, precision: str, folder: Path, size: Size) -> dict[str, float]:
-    """Return what peer A reaches in one run of LoRA at the same batches, from image files."""
-    files = []
-    for number, pixels in enumerate(noise(2 * size.batch, entry.image_size, torch.device("cpu"))):
-        path = folder / "images" / f"{number}.png"
-        path.parent.mkdir(exist_ok=True)
-        Image.fromarray(pixels[0].numpy()).save(path)
-        files.append([str(path), int(number % 3 == 0)])
-    backbone = load_backbone(entry)
-    names = [f"network.{name}" for name in backbone.modules_of("attention_in")]
-    recipe = Recipe(few_shot_steps=size.steps, batch_size=size.batch)
-    job = {
-        "run": "a run",
-        "seed": 1,
-        "backbone": exported(entry, folder),
-        "strategy": {
+def speed(entry: BackboneEntry, strategy: str, images_per_second: float) -> dict[str, Any]:
+    kind = strategy if strategy in PASSES else "adapter"
+    operations_per_second = images_per_second * PASSES[kind] * count_cost(entry).flops
+    return {
+        "images_per_second": images_per_second,
+        "operations_per_second": operations_per_second,
+    }
+
+
+def peer_cells(
+    known: dict[str, BackboneEntry], precision: str, folder: Path, size: Size
+) -> dict[str, dict[str, float]]:
+    """Return what peer A reaches in a run of LoRA of each backbone, from image files."""
+    jobs = []
+    for name, entry in known.items():
+        files = []
+        pixels = noise(2 * size.batch, entry.image_size, torch.device("cpu"))
+        for number, own in enumerate(pixels):
+            path = folder / f"images-{entry.image_size}" / f"{number}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(own[0].numpy()).save(path)
+            files.append([str(path), int(number % 3 == 0)])
+        backbone = load_backbone(entry)
+        recipe = Recipe(few_shot_steps=size.peer_steps, batch_size=size.batch)
+        names = [f"network.{own}" for own in backbone.modules_of("attention_in")]
+        strategy = {
             "name": "lora",
             "lr": 5e-4,
             "weight_decay": 0.0,
@@ -144,44 +191,68 @@ def peer_cell(entry: BackboneEntry, precision: str, folder: Path, size: Size) ->
             "lora_alpha": 16,
             "lora_dropout": 0.1,
             "target_modules": names,
-        },
-        "recipe": recipe.model_dump(mode="json"),
-        "images": {"train": files, "val": [], "test": files[:4]},
-    }
+        }
+        jobs.append(
+            {
+                "run": name,
+                "seed": 1,
+                "backbone": exported(entry, folder),
+                "strategy": strategy,
+                "recipe": recipe.model_dump(mode="json"),
+                "images": {"train": files, "val": [], "test": files[:4]},
+            }
+        )
     given, out = folder / f"peer-{precision}.json", folder / f"peer-{precision}-out.json"
-    write(given, {"precision": precision, "runs": [job]})
+    write(given, {"precision": precision, "runs": jobs})
     command = [sys.executable, str(HERE / "peers" / "trainer.py"), str(given), str(out)]
     measured(command, {}, folder / "peer.log")
-    (result,) = json.loads(out.read_text())["runs"]
-    return {"images_per_second": result["steps"] * size.batch / result["train_seconds"]}
+    return {
+        own["run"]: {"images_per_second": own["steps"] * size.batch / own["train_seconds"]}
+        for own in json.loads(out.read_text())["runs"]
+    }
 
 
-def cell_kind(run: Run) -> tuple[str, str]:
-    """Return what a run's speed depends on: the kind of backbone, and how much it trains."""
+def trains(run: Run) -> str:
+    """Return how much a run trains: nothing of the backbone, an adapter, or all of it."""
     if isinstance(run.options, LinearOptions):
-        return run.entry.kind, "linear"
-    return run.entry.kind, "full" if run.method.name == "full" else "adapter"
+        return "linear"
+    return "full" if run.method.name == "full" else "adapter"
+
+
+def speed_of(speeds: Sequence[Mapping[str, Any]], entry: BackboneEntry, kind: str) -> float:
+    """Return the operations a second of a kind of cell on a backbone.
+
+    That of the largest measured backbone of its family that is no larger than it, since larger
+    ones have more to do in each operator; or else of the smallest.
+    """
+    own = [one for one in speeds if (one["backbone"], one["trains"]) == (entry.kind, kind)]
+    own.sort(key=lambda one: one["flops"])
+    smaller = [one for one in own if one["flops"] <= 1.05 * count_cost(entry).flops]
+    return float((smaller[-1] if smaller else own[0])["speed"])
 
 
 def paper_hours(
-    made: Prepared, speeds: dict[tuple[str, str], float], epochs: Sequence[int] = EPOCHS
+    made: Prepared, speeds: Sequence[Mapping[str, Any]], epochs: Sequence[int] = EPOCHS
 ) -> dict[str, Any]:
-    """Return the device-hours of a plan, from the speed of each kind of cell.
+    """Return the device-hours of a plan, from the speeds of the cells that were measured.
 
     Args:
         made: The benchmark.
-        speeds: Operations a second by :func:`cell_kind`.
+        speeds: Operations a second, with what was trained how.
         epochs: Numbers of epochs after which runs are taken to stop.
     """
-    runs: dict[tuple[str, str, bool, int], set[str]] = defaultdict(set)
+    runs: dict[tuple[str, str, bool, int], list[Run]] = defaultdict(list)
     for run in made.runs:
         if run.state == "pending":
             validated = "val" in run.split.parts.values()
-            runs[(*cell_kind(run), validated, run.recipe.epochs)].add(run.id)
+            runs[run.entry.name, trains(run), validated, run.recipe.epochs].append(run)
     totals = dict.fromkeys(epochs, 0.0)
     parts = []
-    for (backbone, kind, validated, most), ids in sorted(runs.items()):
-        hours = operations(made, ids) / speeds[backbone, kind] / 3600
+    for (backbone, kind, validated, most), alike in sorted(runs.items()):
+        own, entry = operations(made, {run.id for run in alike}), alike[0].entry
+        hours = own.predicting / speed_of(speeds, entry, "linear") / 3600
+        if kind != "linear":
+            hours += own.training / speed_of(speeds, entry, kind) / 3600
         stops = validated and kind != "linear"
         for count in epochs:
             totals[count] += hours * (min(count, most) / most if stops else 1)
@@ -190,7 +261,7 @@ def paper_hours(
                 "backbone": backbone,
                 "trains": kind,
                 "stops_early": stops,
-                "runs": len(ids),
+                "runs": len(alike),
                 "hours_at_most": hours,
             }
         )
@@ -198,43 +269,60 @@ def paper_hours(
 
 
 def measure(
-    device: torch.device, folder: Path, known: dict[str, BackboneEntry], size: Size
+    device: torch.device,
+    folder: Path,
+    known: dict[str, BackboneEntry],
+    size: Size,
+    note: Callable[[dict[str, Any]], None] = lambda _found: None,
 ) -> dict[str, Any]:
-    """Return the cells with their throughput, beside the peer's and the ceiling's."""
+    """Return the cells with their throughput, beside the peer's and the ceiling's.
+
+    Args:
+        device: Where it is measured.
+        folder: For what is made on the way.
+        known: The backbones by their names.
+        size: How much is done.
+        note: Called with what is known so far, after each cell.
+    """
     os.environ["PROGNOBENCH_CACHE"] = str(folder / "cache")
     most = ceiling(device, size)
     found: dict[str, Any] = {"ceiling": most, "cells": {}, "speeds": []}
+
+    def add(label: str, cell: dict[str, Any]) -> dict[str, Any]:
+        cell["share_of_ceiling"] = cell["operations_per_second"] / most
+        found["cells"][label] = cell
+        note(found)
+        return cell
+
+    transformers = {name: entry for name, entry in known.items() if entry.kind == "vit"}
     for name, entry in known.items():
-        for kind in PASSES:
-            strategy = "lora" if kind == "adapter" else kind
-            counts = size.runs if kind == "adapter" and entry.kind == "vit" else (1,)
-            for runs in counts:
-                cell: dict[str, Any] = engine_cell(entry, strategy, runs, device, size)
-                cell["share_of_ceiling"] = cell["operations_per_second"] / most
-                found["cells"][f"{name} {strategy} {runs}"] = cell
-            found["speeds"].append(
-                {"backbone": entry.kind, "trains": kind, "speed": cell["operations_per_second"]}
+        backbone = load_backbone(entry).to(device)
+        images = noise(size.images, entry.image_size, device)
+        linear = add(f"{name} linear", features_cell(entry, backbone, images, size))
+        manners = [(1, False)]
+        if name in transformers:
+            manners = [(1, False), (size.runs[0], False), *((runs, True) for runs in size.runs)]
+        best = 0.0
+        for runs, compiled in manners:
+            label = f"{name} lora {runs}" + (" compiled" if compiled else "")
+            cell = training_cell(
+                entry, backbone, "lora", images, size, runs=runs, compiled=compiled
             )
-        if entry.kind != "vit":
-            continue
-        for precision in ("float32", "bfloat16"):
-            own = folder / f"{name}-{precision}"
-            own.mkdir()
-            peer = peer_cell(entry, precision, own, size)
+            best = max(best, add(label, cell)["operations_per_second"])
+        full = add(f"{name} full", training_cell(entry, backbone, "full", images, size))
+        reached = {"linear": linear, "full": full}
+        speeds = {kind: cell["operations_per_second"] for kind, cell in reached.items()}
+        about = {"backbone": entry.kind, "flops": count_cost(entry).flops}
+        for kind, own in {**speeds, "adapter": best}.items():
+            found["speeds"].append({**about, "trains": kind, "speed": own})
+    for precision in ("float32", "bfloat16"):
+        for name, peer in peer_cells(transformers, precision, folder, size).items():
             found["cells"][f"{name} peer A {precision}"] = peer
-            for runs in size.runs:
-                cell = found["cells"][f"{name} lora {runs}"]
-                times = cell["images_per_second"] / peer["images_per_second"]
-                cell[f"times_peer_{precision}"] = times
-    return found
-
-
-def slowest(speeds: Sequence[dict[str, Any]]) -> dict[tuple[str, str], float]:
-    """Return the lowest speed measured of each kind of cell, so that nothing is promised."""
-    found: dict[tuple[str, str], float] = {}
-    for one in speeds:
-        key = one["backbone"], one["trains"]
-        found[key] = min(one["speed"], found.get(key, one["speed"]))
+            for label, cell in found["cells"].items():
+                if label.startswith(f"{name} lora"):
+                    times = cell["images_per_second"] / peer["images_per_second"]
+                    cell[f"times_peer_{precision}"] = times
+        note(found)
     return found
 
 
@@ -243,18 +331,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--paper", nargs="+", help="a benchmark file, and KEY=VALUE changes of it")
     parser.add_argument("--save", type=Path, help="a file for the figures, as JSON")
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
+    parser.add_argument("--from", dest="known", type=Path, help="figures measured before, instead")
     given = parser.parse_args(arguments)
-    try:
-        device = choose_device(given.device)
-    except ValueError as error:
-        raise SystemExit(f"{error}, and this measures one") from None
-    with tempfile.TemporaryDirectory() as folder:
-        found = measure(device, Path(folder), entries(Path(folder)), Size())
-    found |= {"machine": machine(), "goals": GOALS}
+    if given.known:
+        found = json.loads(given.known.read_text())
+    else:
+        try:
+            device = choose_device(given.device)
+        except ValueError as error:
+            raise SystemExit(f"{error}, and this measures one") from None
+        about = {"machine": machine(), "goals": GOALS}
+
+        def note(found: dict[str, Any]) -> None:
+            if given.save:
+                write(given.save, {**found, **about})
+
+        with tempfile.TemporaryDirectory() as folder:
+            found = measure(device, Path(folder), entries(Path(folder)), Size(), note) | about
     if given.paper:
         file, *changes = given.paper
         made = prepare(load_spec(Path(file), changes))
-        found["paper"] = paper_hours(made, slowest(found["speeds"]))
+        found["paper"] = paper_hours(made, found["speeds"])
     if given.save:
         write(given.save, found)
     print(json.dumps(found, indent=2))

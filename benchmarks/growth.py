@@ -32,6 +32,7 @@ from prognobench.strategies.strategy import get_strategy
 from prognobench.training.engine import train_together
 from prognobench.training.features import extract_features
 from prognobench.training.job import Job
+from prognobench.training.pace import Pace, Steady
 from prognobench.training.probe import solve_probes
 from prognobench.training.recipe import Recipe
 
@@ -82,13 +83,14 @@ def train(
     steps: int,
     runs: int = 1,
     batch: int = 8,
+    pace: Pace | Steady | None = None,
 ) -> None:
-    """Train runs on all images but one, as many in a pass as pays."""
+    """Train runs on all images but one, as many in a pass as pays or as the pace has it."""
     method = get_strategy(strategy)
     options = method.resolve({}, backbone.entry.kind)
     recipe = Recipe(few_shot_steps=steps, batch_size=batch)
     jobs = [(job(images, number, len(images) - 1), options) for number in range(runs)]
-    for _, ended in train_together(jobs, backbone, method, recipe):
+    for _, ended in train_together(jobs, backbone, method, recipe, pace=pace):
         if isinstance(ended, Exception):
             raise ended
 

@@ -22,25 +22,25 @@ ROOM_FOR_RUNS, ROOM_FOR_IMAGES = 1, 8
 def small_device(monkeypatch):
     """A device that has no room for more; gives the sizes that were tried."""
     tried = {"runs": [], "images": []}
-    logits, features = Stack.logits, Backbone.features
+    logits, features = Stack.train_logits, Backbone.features
 
     def room(kind, count, most):
         tried[kind].append(count)
         if count > most:
             raise torch.OutOfMemoryError("CUDA out of memory (simulated)")
 
-    def stacked(self, inputs, chosen=None):
+    def stacked(self, inputs, masks):
         room("runs", len(self.models), ROOM_FOR_RUNS)
-        return logits(self, inputs, chosen)
+        return logits(self, inputs, masks)
 
     def alone(self, images):
         room("images", len(images), ROOM_FOR_IMAGES)
         return features(self, images)
 
-    monkeypatch.setattr(Stack, "logits", stacked)
+    monkeypatch.setattr(Stack, "train_logits", stacked)
     monkeypatch.setattr(Backbone, "features", alone)
     # As many at once as there are, as on a device that has gained by it before.
-    monkeypatch.setattr(engine, "Pace", lambda *_: Steady(4, fused_attention=False))
+    monkeypatch.setattr(engine, "Pace", lambda *_, **__: Steady(4, fused_attention=False))
     return tried
 
 

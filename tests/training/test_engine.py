@@ -219,9 +219,11 @@ def test_patience_is_counted_from_the_end_of_the_warm_up(job, backbone, monkeypa
     assert (result.info["best_epoch"], result.info["epochs"]) == (1, 6 + 2)
 
 
-def test_what_is_computed_in_float32_and_what_in_bfloat16():
+def test_what_is_computed_in_float32_and_what_in_bfloat16(monkeypatch):
     cpu = torch.device("cpu")
-    assert training_precision("auto", cpu) is torch.float32
+    for native, expected in ((False, torch.float32), (True, torch.bfloat16)):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda own=native: own)
+        assert training_precision("auto", cpu) is expected
     assert training_precision("bfloat16", cpu) is torch.bfloat16
     assert training_precision("float32", torch.device("cuda")) is torch.float32
 

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from prognobench.training.pace import LONG_STEP, Manner, Pace
+from prognobench.training.pace import COMPILING, LONG_STEP, Manner, Pace
 
 CPU = torch.device("cpu")
 
@@ -18,13 +18,13 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "pace"
 
 
-def settle(pace, seconds, left=32, most_steps=200):
+def settle(pace, seconds, left=32, most_steps=200, steps_left=1000):
     """Let a pace choose among manners whose steps take ``seconds(manner)``; return those tried."""
     tried = []
     for _ in range(most_steps):
         if pace.manner not in tried:
             tried.append(pace.manner)
-        pace.took(seconds(pace.manner), left)
+        pace.took(seconds(pace.manner), left, steps_left)
     return tried
 
 
@@ -78,7 +78,7 @@ def test_too_few_runs_settle_nothing_for_later():
 def test_what_failed_is_not_tried_again():
     pace = Pace({}, CPU)
     for _ in range(4):
-        pace.took(0.1, 32)
+        pace.took(0.1, 32, 1000)
     assert pace.manner.runs == 4
     assert pace.failed()
     assert pace.manner.runs == 1
@@ -92,3 +92,44 @@ def test_a_damaged_memory_is_measured_again(cache):
     for text in ("{", "[]", json.dumps({"runs": "8", "fused_attention": 1, "whole": True})):
         path.write_text(text)
         assert Pace({}, CPU).manner == Manner(1, False)
+
+
+def compiled(share, slow=0.1):
+    """Steps that take this share of their time when they are compiled."""
+    return lambda manner: slow * (share if manner.compiled else 1)
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_compilation_is_tried_where_enough_is_left_and_kept_where_it_gains(share):
+    enough = COMPILING / (0.1 / 32) + 1
+    pace = Pace({}, CPU, compiles=True)
+    tried = settle(pace, compiled(share), steps_left=enough)
+    assert tried[-1] == Manner(32, False, compiled=True) or share == 1.0
+    assert Manner(32, False, compiled=True) in tried
+    assert pace.manner == Manner(32, False, compiled=share < 1)
+    later = Pace({}, CPU, compiles=True)
+    assert later.manner == Manner(32, False)  # what is left is not known yet
+    assert settle(later, compiled(share), steps_left=10) == [Manner(32, False)]
+    assert settle(later, compiled(share), steps_left=enough)[1:] == (
+        [Manner(32, False, compiled=True)] if share < 1 else []
+    )
+
+
+def test_nothing_is_compiled_that_would_not_pay_for_it_or_cannot_be():
+    less = COMPILING / (0.1 / 32) / 2
+    for pace, left in ((Pace({}, CPU, compiles=True), less), (Pace({}, CPU), 10 * less)):
+        tried = settle(pace, compiled(0.1), steps_left=left)
+        assert not any(manner.compiled for manner in tried)
+
+
+def test_where_compilation_fails_steps_go_on_without_for_good():
+    enough = COMPILING / (0.1 / 32) + 1
+    pace = Pace({}, CPU, compiles=True)
+    while not pace.manner.compiled:
+        pace.took(0.1, 32, enough)
+    assert pace.failed()
+    assert pace.manner == Manner(32, False)
+    assert settle(pace, compiled(0.1), steps_left=enough) == [Manner(32, False)]
+    assert settle(Pace({}, CPU, compiles=True), compiled(0.1), steps_left=enough) == [
+        Manner(32, False)
+    ]

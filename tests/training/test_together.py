@@ -107,17 +107,17 @@ def test_a_number_of_runs_that_pays_is_found_and_results_stay(backbone, tmp_path
 def test_out_of_memory_halves_the_runs_and_loses_nothing(backbone, monkeypatch):
     strategy, runs = runs_of(backbone, "lora")
     seen = []
-    original = Stack.logits
+    original = Stack.train_logits
 
-    def limited(self, inputs, chosen=None):
+    def limited(self, inputs, masks):
         seen.append(len(self.models))
         if len(self.models) > 2 or len(seen) == 9:
             raise torch.OutOfMemoryError("simulated")
-        return original(self, inputs, chosen)
+        return original(self, inputs, masks)
 
     two = Steady(2, fused_attention=False)
     expected = dict(train_together(runs, backbone, strategy, RECIPE, pace=two))
-    monkeypatch.setattr(Stack, "logits", limited)
+    monkeypatch.setattr(Stack, "train_logits", limited)
     pace = Steady(5, fused_attention=False)
     found = dict(train_together(runs, backbone, strategy, RECIPE, pace=pace))
     assert seen[:2] == [5, 2]
@@ -153,7 +153,12 @@ def test_an_error_without_company_is_the_runs_own(backbone, monkeypatch):
 def test_convolutional_networks_are_trained_one_by_one(monkeypatch):
     network = load_backbone(get_entry("efficientnet_lite0", 64))
     strategy, runs = runs_of(network, "bitfit", few_shot=True)
-    monkeypatch.setattr(passes, "Stack", None)  # would fail if several were stacked
+
+    def of_one(models, *arguments, **options):
+        assert len(models) == 1
+        return Stack(models, *arguments, **options)
+
+    monkeypatch.setattr(passes, "Stack", of_one)
     recipe = changed(RECIPE, few_shot_steps=2)
     found = dict(train_together(runs, network, strategy, recipe))
     for job, options in runs:
@@ -218,9 +223,9 @@ def test_a_step_in_parts_is_the_step_as_a_whole(slots, backbone, monkeypatch):
     strategy, runs = runs_of(backbone, "lora")  # it drops out, and masks are cut as images are
     recipe, original, seen = changed(RECIPE, epochs=2), passes.Passes._train_logits, set()
 
-    def noted(self, given):
+    def noted(self, stack, given, masks):
         seen.add(given.shape[1])
-        return original(self, given)
+        return original(self, stack, given, masks)
 
     monkeypatch.setattr(passes.Passes, "_train_logits", noted)
     pace = Steady(slots, fused_attention=False)

@@ -68,7 +68,7 @@ def summarise_plan(prepared: Prepared, output: Path) -> dict[str, Any]:
         "pending": len(pending),
         "not_possible": int(table["state"].isin(["not_applicable", "not_feasible"]).sum()),
         "estimated_seconds": None if expected.isna().any() else float(expected.sum()),
-        "operations": operations(prepared, set(pending["run"])),
+        "operations": operations(prepared, set(pending["run"])).total,
         "search_note": search_note(prepared.spec),
         "cells": cells,
     }

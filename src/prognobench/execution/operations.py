@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 
 from prognobench.backbones.catalog.costs import cost_of
 from prognobench.execution.prepare import Prepared
@@ -28,13 +29,31 @@ SOLVING = 1e9
 """Operations that solving a linear probe or a control stands for."""
 
 
-def operations(prepared: Prepared, pending: Container[str]) -> float:
+@dataclass(frozen=True)
+class Operations:
+    """Floating-point operations.
+
+    Attributes:
+        training: Of passes forward and backward.
+        predicting: Of passes forward without gradients, which compute in float32.
+    """
+
+    training: float
+    predicting: float
+
+    @property
+    def total(self) -> float:
+        """All of them."""
+        return self.training + self.predicting
+
+
+def operations(prepared: Prepared, pending: Container[str]) -> Operations:
     """Return the floating-point operations of pending runs, when none of them stops early.
 
     A linear probe needs the features of every image once, which all of its kind share. Other
     runs pass forward and backward over the training part in every epoch (or step, in few-shot),
-    and forward over the validation part; frozen weights need no gradient of their own. The test
-    part is predicted once.
+    and forward over the validation part; frozen weights need no gradient of their own. In the end
+    the parts are predicted once.
 
     Args:
         prepared: The benchmark.
@@ -43,7 +62,7 @@ def operations(prepared: Prepared, pending: Container[str]) -> float:
     from prognobench.backbones.counting import count_cost
 
     images = {task.name: Counter(task.table["patient_id"]) for task in prepared.tasks}
-    total = 0.0
+    training = predicting = 0.0
     featured: set[tuple[str, str]] = set()
     sizes: dict[tuple[str, str], dict[str, int]] = {}
     for run in prepared.runs:
@@ -54,14 +73,16 @@ def operations(prepared: Prepared, pending: Container[str]) -> float:
         if isinstance(run.options, LinearOptions):
             if (run.backbone, task) not in featured:
                 featured.add((run.backbone, task))
-                total += forward * images[task].total()
+                predicting += forward * images[task].total()
             continue
         # Thousands of runs share a split, and counting its images takes longer than all the rest.
         split = (task, run.split.name)
         if split not in sizes:
             sizes[split] = _part_sizes(run.split, images[task])
-        total += forward * _image_passes(run, sizes[split])
-    return total
+        passes = _image_passes(run, sizes[split])
+        training += forward * passes.training
+        predicting += forward * passes.predicting
+    return Operations(training, predicting)
 
 
 def expected_cost(run: Run | ControlRun, patient_ids: Sequence[str], together: int) -> float:
@@ -78,7 +99,7 @@ def expected_cost(run: Run | ControlRun, patient_ids: Sequence[str], together: i
     forward = float(known.flops if known else USUAL_FLOPS)
     if not isinstance(run, Run) or isinstance(run.options, LinearOptions):
         return forward * len(patient_ids) / together + SOLVING
-    return forward * _image_passes(run, _part_sizes(run.split, Counter(patient_ids)))
+    return forward * _image_passes(run, _part_sizes(run.split, Counter(patient_ids))).total
 
 
 def sustained_seconds(count: float) -> float:
@@ -93,7 +114,7 @@ def _part_sizes(split: Split, images: Mapping[str, int]) -> dict[str, int]:
     return sizes
 
 
-def _image_passes(run: Run, sizes: Mapping[str, int]) -> float:
+def _image_passes(run: Run, sizes: Mapping[str, int]) -> Operations:
     """Return how many forward passes of an image a run costs, its backward passes among them."""
     passes = 1 + BACKWARD_OF_INPUTS + BACKWARD_OF_WEIGHTS * (run.method.name == "full")
     if sizes["val"]:
@@ -102,4 +123,5 @@ def _image_passes(run: Run, sizes: Mapping[str, int]) -> float:
     else:
         batch = min(run.recipe.batch_size, sizes["train"])
         trained, validated = run.recipe.few_shot_steps * batch, 0
-    return float(passes * trained + validated + sizes["test"])
+    # What the validation part was judged by is not computed again.
+    return Operations(passes * trained, validated + sizes["train"] + sizes["test"])

@@ -66,18 +66,27 @@ class Course:
         balanced = job.kind == "binary" and recipe.imbalance == "balanced_sampling"
         self._batches = batches(job, self.batch, balanced)
         self._schedule = Schedule(recipe, self.steps)
+        self._following: tuple[Rows, torch.Tensor | None, torch.Tensor | None] | None = None
         self.draw()
 
     def draw(self) -> None:
-        """Draw the next step's images and what is done to them; they stay until the next draw."""
-        self.rows: Rows = next(self._batches)
-        count = len(self.rows)
-        self.chest: torch.Tensor | None = None
-        self.mirrored: torch.Tensor | None = None
+        """Go on to the next step's images and what is done to them; they stay until the next."""
+        self.prepare()
+        if self._following is not None:
+            self.rows, self.chest, self.mirrored = self._following
+        self._following = None
+
+    def prepare(self) -> None:
+        """Draw what the next :meth:`draw` goes on to, where that was not done before."""
+        if self._following is not None:
+            return
+        rows: Rows = next(self._batches)
+        chest = mirrored = None
         if self._recipe.augmentation == "chest":
-            self.chest = chest_draws(count, self._augmentation)
+            chest = chest_draws(len(rows), self._augmentation)
         if self._recipe.horizontal_flip:
-            self.mirrored = flip_draws(count, self._augmentation)
+            mirrored = flip_draws(len(rows), self._augmentation)
+        self._following = rows, chest, mirrored
 
     def rate(self) -> float:
         """Return the share of their peak that the next step's learning rates have."""

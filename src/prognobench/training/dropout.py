@@ -5,7 +5,9 @@ Masks from torch's global stream would depend on what else is trained in the sam
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Mapping
 from typing import cast
 
 import torch
@@ -21,8 +23,8 @@ class MaskedDropout(nn.Module):
 
     Attributes:
         mask: bool, whether each element is kept; its shape is that of what is dropped out.
-        part: First and last of the step's images that go through, and how many it has; None for
-            all of them.
+        dropped: The probability of being set to 0, in 2^-16.
+        random: The run's stream of masks.
     """
 
     mask: torch.Tensor
@@ -35,29 +37,24 @@ class MaskedDropout(nn.Module):
             random: The run's stream, on the device of the inputs.
         """
         super().__init__()
-        self._dropped = min(max(round(p * _LEVELS), 1), _LEVELS - 1)
-        self._random = random
-        self.part: tuple[int, int, int] | None = None
+        self.dropped = min(max(round(p * _LEVELS), 1), _LEVELS - 1)
+        self.random = random
         self.register_buffer("mask", torch.ones((), dtype=torch.bool), persistent=False)
 
     def draw(self, shape: tuple[int, ...]) -> torch.Tensor:
         """Return the next mask of the stream, bool of this shape."""
         count = math.prod(shape)
         # Four elements a draw: on a CPU, draws one by one cost as much as a matrix product.
-        words = torch.empty(-(-count // 4), dtype=torch.int64, device=self._random.device)
-        words.random_(-(2**63), None, generator=self._random)
+        words = torch.empty(-(-count // 4), dtype=torch.int64, device=self.random.device)
+        words.random_(-(2**63), None, generator=self.random)
         levels = words.view(torch.int16)[:count]
-        return (levels >= self._dropped - _LEVELS // 2).view(shape)
+        return (levels >= self.dropped - _LEVELS // 2).view(shape)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the inputs, in training mode with those dropped at 0 and the others scaled up."""
         if not self.training:
             return inputs
-        mask = self.mask
-        if self.part:
-            first, last, images = self.part
-            mask = mask[first * len(mask) // images : last * len(mask) // images]
-        return inputs * (mask.to(inputs.dtype) * (_LEVELS / (_LEVELS - self._dropped)))
+        return inputs * (self.mask.to(inputs.dtype) * (_LEVELS / (_LEVELS - self.dropped)))
 
 
 Shapes = dict[str, tuple[int, ...]]
@@ -80,64 +77,59 @@ def own_masks(model: nn.Module, seed: int, device: torch.device) -> None:
                 setattr(module, name, MaskedDropout(child.p, random))
 
 
-def mask_shapes(model: nn.Module, example: torch.Tensor) -> Shapes:
-    """Return what the dropouts of a model are given, found by a pass in evaluation mode.
+def draw_masks(model: nn.Module, shapes: Shapes, count: int) -> torch.Tensor:
+    """Draw all masks of a training step, one after another in the order of the forward pass.
 
     Args:
         model: The model.
-        example: Inputs of one image, [1, ...].
+        shapes: The shapes of its dropouts.
+        count: Number of images in the step.
 
-    Raises:
-        RuntimeError: When a dropout is passed more than once.
+    Returns:
+        bool [M], for :func:`masks_of`.
     """
-    found: Shapes = {}
-    handles = []
-
-    def note(name: str) -> None:
-        def hook(_module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-            if name in found:
-                raise RuntimeError(f"the dropout {name} is passed more than once")
-            found[name] = tuple(inputs[0].shape)
-
-        handles.append(model.get_submodule(name).register_forward_pre_hook(hook))
-
-    for name, module in model.named_modules():
-        if isinstance(module, MaskedDropout):
-            note(name)
-    if not handles:
-        return found
-    was_training = model.training
-    try:
-        model.eval()
-        with torch.no_grad():
-            model(example)
-    finally:
-        model.train(was_training)
-        for handle in handles:
-            handle.remove()
-    return found
+    parts = []
+    given = ((cast(MaskedDropout, model.get_submodule(name)), shapes[name]) for name in shapes)
+    # Those of one probability in one go: on a GPU a draw is a launch, whatever its size.
+    for _, alike in itertools.groupby(given, lambda own: own[0].dropped):
+        modules, sizes = zip(*alike, strict=True)
+        parts.append(modules[0].draw((count * sum(map(math.prod, sizes)),)))
+    if not parts:
+        return torch.empty(0, dtype=torch.bool)
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
-def let_through(model: nn.Module, part: tuple[int, int, int] | None) -> None:
-    """Say which of the step's images the next forward pass is of.
+def masks_of(drawn: torch.Tensor, shapes: Shapes, count: int) -> dict[str, torch.Tensor]:
+    """Return the masks of each dropout, by its name.
 
     Args:
-        model: The model.
-        part: As :class:`MaskedDropout` has it.
+        drawn: bool [..., M], from :func:`draw_masks`.
+        shapes: The shapes of the dropouts.
+        count: Number of images in the step.
+
+    Returns:
+        bool [..., rows, ...], with the rows that the dropout is given for all images.
     """
-    for module in model.modules():
-        if isinstance(module, MaskedDropout):
-            module.part = part
+    sizes = [count * math.prod(shape) for shape in shapes.values()]
+    return {
+        name: torch.unflatten(mask, -1, (shape[0] * count, *shape[1:]))
+        for (name, shape), mask in zip(
+            shapes.items(), torch.split(drawn, sizes, dim=-1), strict=True
+        )
+    }
 
 
-def draw_masks(model: nn.Module, shapes: Shapes, count: int) -> None:
-    """Draw the masks of the next training step, in the order of the forward pass.
+def masks_of_part(
+    masks: Mapping[str, torch.Tensor], part: slice, count: int
+) -> dict[str, torch.Tensor]:
+    """Return the masks [runs, rows, ...] of some of a step's images.
 
     Args:
-        model: The model; its dropouts keep the masks.
-        shapes: From :func:`mask_shapes`.
+        masks: The masks of all of them.
+        part: Which images.
         count: Number of images in the step.
     """
-    for name, (ones, *rest) in shapes.items():
-        module = cast(MaskedDropout, model.get_submodule(name))
-        module.mask = module.draw((ones * count, *rest))
+    return {
+        name: mask[:, part.start * mask.shape[1] // count : part.stop * mask.shape[1] // count]
+        for name, mask in masks.items()
+    }

@@ -96,7 +96,7 @@ def train_together(
     if not strategy.trains_together(options) or backbone.entry.kind == "cnn":
         # Convolutions of several runs in one pass are slower on a CPU, and the kinks of ReLU turn
         # other rounding into other gradients: results would differ by more than they may.
-        pace = Steady()
+        pace = pace if isinstance(pace, Steady) and pace.manner.runs == 1 else Steady()
     elif pace is None:
         kept = options.model_dump(mode="json", exclude={"lr", "weight_decay"})
         about = {
@@ -105,10 +105,19 @@ def train_together(
             "batch": batch_size(job, recipe),
             "precision": str(precision),
         }
-        pace = Pace(about, device)
+        # On a CPU compiling takes longer than the steps of most benchmarks.
+        pace = Pace(about, device, compiles=device.type == "cuda")
     starts = [(job.run, functools.partial(start, job, options)) for job, options in runs]
-    images = images_at_once(backbone, device)
-    for run, lane in Passes(starts, inputs, recipe, precision, pace, images=images).run():
+    passes = Passes(
+        starts,
+        inputs,
+        recipe,
+        precision,
+        pace,
+        images=images_at_once(backbone, device),
+        shares=strategy.trains_together(options),
+    )
+    for run, lane in passes.run():
         if isinstance(lane, Exception):
             yield run, lane
         else:

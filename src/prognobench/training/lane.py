@@ -47,7 +47,11 @@ class Trained:
 
 
 class Lane:
-    """A run in training: its model, its optimiser and its course."""
+    """A run in training: its model, its optimiser and its course.
+
+    Attributes:
+        masks: The masks of dropout that were drawn for the next step; None before.
+    """
 
     def __init__(
         self,
@@ -71,7 +75,7 @@ class Lane:
         self.trainable = [p for group in optimiser.param_groups for p in group["params"]]
         self.best_state: dict[str, torch.Tensor] | None = None
         self.best_logits: npt.NDArray[np.float64] | None = None
-        self.drawn = False
+        self.masks: torch.Tensor | None = None
         self.error: Exception | None = None
         self._random_state: list[torch.Tensor] | None = None
 
@@ -101,18 +105,30 @@ class Lane:
         Raises:
             NonFiniteLossError: When one of them is not finite.
         """
+        self.check(loss, norm)
+        self.set_rates()
+        self.optimiser.step()
+        self.passed(loss)
+
+    def check(self, loss: float, norm: float) -> None:
+        """Raise a ``NonFiniteLossError`` when the loss or its gradient is not finite."""
         check_finite(loss, "training loss")
         check_finite(norm, "gradient of the training loss")
+
+    def set_rates(self) -> None:
+        """Set the learning rates of the next step."""
         share = self.course.rate()
         for group, peak in zip(self.optimiser.param_groups, self.peaks, strict=True):
             group["lr"] = peak * share
-        self.optimiser.step()
+
+    def passed(self, loss: float) -> None:
+        """Go on after a step that was taken, with its loss."""
         self.course.stepped(loss)
         if self.after_step:
             self.after_step(self.course.taken, self.course.steps)
         if not self.course.ended:
             self.course.draw()
-        self.drawn = False
+        self.masks = None
 
     def judge(self, logits: npt.NDArray[np.float64]) -> None:
         """Judge the validation part's logits, and keep the model's state if they are the best."""

@@ -11,6 +11,7 @@ import functools
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +20,15 @@ from torch import nn
 
 from prognobench.errors import UserError
 from prognobench.training.course import step_inputs
-from prognobench.training.dropout import Shapes, draw_masks, let_through, mask_shapes
+from prognobench.training.dropout import draw_masks, masks_of, masks_of_part
 from prognobench.training.features import forward_batch
 from prognobench.training.lane import Lane, predict
 from prognobench.training.memory import is_out_of_memory
 from prognobench.training.pace import Pace, Steady
 from prognobench.training.recipe import Recipe
 from prognobench.training.stack import Stack
+from prognobench.training.stacked_adamw import StackedAdamW
+from prognobench.training.structure import Structure, structure
 
 Start = Callable[[], Lane]
 """Makes a run's lane, when its turn comes."""
@@ -43,6 +46,7 @@ class Passes:
         pace: Pace | Steady,
         *,
         images: int | None = None,
+        shares: bool = False,
     ) -> None:
         """Make ready to train.
 
@@ -54,16 +58,19 @@ class Passes:
             precision: What training steps are computed in.
             pace: How many runs are trained in one pass.
             images: How many of a run's images go through at once in a step; None for all.
+            shares: Whether the models have their frozen tensors in common, and nothing but
+                optimisers changes what they train.
         """
         self.waiting = deque(starts)
         self.paused: deque[Lane] = deque()
         self.lanes: list[Lane] = []
         self.stack: Stack | None = None
+        self.optimiser: StackedAdamW | None = None
         self.arranged = False
         self.manner = pace.manner
         self.inputs, self.recipe, self.precision, self.pace = inputs, recipe, precision, pace
-        self.shapes: Shapes | None = None
-        self.images = images
+        self.structure: Structure | None = None
+        self.images, self.shares = images, shares
 
     def run(self) -> Iterator[tuple[str, Lane | Exception]]:
         """Train all; give each run's id with its lane, in the state that is kept, or its error."""
@@ -102,8 +109,9 @@ class Passes:
             began = time.perf_counter()
             try:
                 lane = start()
-                if self.shapes is None:
-                    self.shapes = mask_shapes(lane.model, self.inputs[:1].to(lane.course.device))
+                if self.structure is None:
+                    example = self.inputs[:1].to(lane.course.device)
+                    self.structure = structure(lane.model, example)
             except UserError:
                 raise
             except Exception as error:
@@ -120,8 +128,18 @@ class Passes:
         """Make the lanes ready to be stepped together."""
         for lane in self.lanes:
             _set_attention(lane.model, self.pace.manner.fused_attention)
-        models = [lane.model for lane in self.lanes]
-        self.stack = Stack(models) if len(models) > 1 else None
+        self.stack = Stack(
+            [lane.model for lane in self.lanes],
+            self.structure.batched if self.structure else None,
+            low=self.shares and self.precision is torch.bfloat16,
+            # Of the last few a pass has another shape, for which it would be compiled anew.
+            compiled=self.shares
+            and self.pace.manner.compiled
+            and len(self.lanes) == self.pace.manner.runs,
+        )
+        if len(self.lanes) > 1:
+            optimisers = [cast(torch.optim.AdamW, lane.optimiser) for lane in self.lanes]
+            self.optimiser = StackedAdamW(self.stack, optimisers)
         self.arranged = True
 
     def _pause(self) -> None:
@@ -131,9 +149,11 @@ class Passes:
         self.lanes = []
 
     def _unstack(self) -> None:
+        if self.optimiser:
+            self.optimiser.release()
         if self.stack:
             self.stack.release()
-        self.stack, self.arranged = None, False
+        self.stack, self.optimiser, self.arranged = None, None, False
 
     def _leaving(self) -> list[Lane]:
         """Take out the lanes that have ended; all of them where the manner has changed."""
@@ -153,66 +173,72 @@ class Passes:
         """Take one step of every lane."""
         began = time.perf_counter()
         self.manner, count = self.pace.manner, len(self.lanes)
-        losses = self._backward()
-        norms = [
-            nn.utils.clip_grad_norm_(lane.trainable, self.recipe.gradient_clip)
-            for lane in self.lanes
-        ]
-        values = torch.stack([*losses, *norms]).tolist()
-        for lane, loss, norm in zip(self.lanes, values[:count], values[count:], strict=True):
-            _guard(lane, functools.partial(lane.step, loss, norm))
+        losses = torch.stack(self._backward())
+        for lane in self.lanes:
+            lane.course.prepare()  # while the device still computes
+        if self.optimiser:
+            for lane in self.lanes:
+                lane.set_rates()
+            norms = self.optimiser.step(losses, self.recipe.gradient_clip)
+        else:
+            (lane,) = self.lanes
+            norms = nn.utils.clip_grad_norm_(lane.trainable, self.recipe.gradient_clip)[None]
+        values = torch.stack([losses, norms]).T.tolist()
+        for lane, own in zip(self.lanes, values, strict=True):
+            if self.optimiser:
+                _guard(lane, functools.partial(lane.check, *own))
+                if not lane.error:
+                    _guard(lane, functools.partial(lane.passed, own[0]))
+            else:
+                _guard(lane, functools.partial(lane.step, *own))
         seconds = time.perf_counter() - began
         for lane in self.lanes:
             lane.course.seconds += seconds / count
         if count == self.manner.runs:
-            self.pace.took(seconds, count + len(self.waiting) + len(self.paused))
+            left = count + len(self.waiting) + len(self.paused)
+            self.pace.took(seconds, left, self._steps_left())
+
+    def _steps_left(self) -> int:
+        """Return how many steps of a run are still to be taken, if none stops early."""
+        known = [lane.course for lane in (*self.lanes, *self.paused)]
+        return sum(own.steps - own.taken for own in known) + len(self.waiting) * known[0].steps
 
     def _backward(self) -> list[torch.Tensor]:
         """Compute the gradients of one step of every lane; return the losses."""
+        stack, shapes = self.stack, self.structure.shapes if self.structure else {}
+        if stack is None:
+            raise RuntimeError("the lanes are to be arranged first")
         for lane in self.lanes:
-            if not lane.drawn:
-                draw_masks(lane.model, self.shapes or {}, lane.course.batch)
-                lane.drawn = True
+            if lane.masks is None:
+                lane.masks = draw_masks(lane.model, shapes, lane.course.batch)
         given = step_inputs([lane.course for lane in self.lanes], self.inputs)
-        if self.stack:
-            self.stack.train(True)
-            self.stack.clear_gradients()
-        else:
-            self.lanes[0].model.train()
-            self.lanes[0].optimiser.zero_grad()
+        stack.clear_gradients()
         whole = given.shape[1]
+        drawn = [lane.masks for lane in self.lanes if lane.masks is not None]
+        masks = masks_of(torch.stack(drawn) if drawn[1:] else drawn[0][None], shapes, whole)
         divisible = all(lane.course.divisible for lane in self.lanes)
         size = min(self.images or whole, whole) if divisible else whole
         losses = [given.new_zeros((), dtype=torch.float32) for _ in self.lanes]
-        try:
-            for first in range(0, whole, size):
-                part = slice(first, min(first + size, whole))
-                if size < whole:
-                    let_through(self.lanes[0].model, (part.start, part.stop, whole))
-                logits = self._train_logits(given[:, part])
-                shares = [
-                    lane.course.loss(own, part)
-                    for lane, own in zip(self.lanes, logits.unbind(), strict=True)
-                ]
-                torch.stack(shares).sum().backward()  # type: ignore[no-untyped-call]
-                losses = [loss + own.detach() for loss, own in zip(losses, shares, strict=True)]
-        finally:
-            if size < whole:
-                let_through(self.lanes[0].model, None)
-        if self.stack:
-            self.stack.spread_gradients()
+        for first in range(0, whole, size):
+            part = slice(first, min(first + size, whole))
+            own_masks = masks_of_part(masks, part, whole)
+            logits = self._train_logits(stack, given[:, part], own_masks)
+            shares = [
+                lane.course.loss(own, part)
+                for lane, own in zip(self.lanes, logits.unbind(), strict=True)
+            ]
+            torch.stack(shares).sum().backward()  # type: ignore[no-untyped-call]
+            losses = [loss + own.detach() for loss, own in zip(losses, shares, strict=True)]
         return losses
 
-    def _train_logits(self, given: torch.Tensor) -> torch.Tensor:
+    def _train_logits(
+        self, stack: Stack, given: torch.Tensor, masks: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
         """Return the logits [lanes, B] of a step's inputs [lanes, B, ...]."""
-        low = self.precision is torch.bfloat16
-        lane = self.lanes[0]
-        with torch.autocast(lane.course.device.type, dtype=torch.bfloat16, enabled=low):
-            if self.stack:
-                return self.stack.logits(given)
-            with lane.own_random_state():
-                logits: torch.Tensor = lane.model(given[0])
-            return logits.unsqueeze(0)
+        low, lane = self.precision is torch.bfloat16, self.lanes[0]
+        own = lane.own_random_state() if len(self.lanes) == 1 else contextlib.nullcontext()
+        with own, torch.autocast(given.device.type, dtype=torch.bfloat16, enabled=low):
+            return stack.train_logits(given, masks)
 
     def _judge(self, due: Sequence[Lane]) -> None:
         """Judge the validation part of lanes whose epoch is over."""
@@ -233,7 +259,6 @@ class Passes:
         chosen = [self.lanes.index(lane) for lane in lanes]
         device = lanes[0].course.device
         size = max(1, forward_batch(device) // len(lanes))
-        self.stack.train(False)
         with torch.no_grad():
             parts = [
                 self.stack.logits(self.inputs[own.to(self.inputs.device)].to(device), chosen).cpu()
