@@ -21,7 +21,7 @@ from prognobench.execution.prepare import Prepared, prepare
 from prognobench.plan import Run
 from prognobench.spec import load_spec
 from prognobench.strategies.lora import LoraOptions
-from prognobench.training.engine import training_precision
+from prognobench.training.engine import multiplies_bfloat16
 
 PATIENTS = 200
 COHORT_SEED = 0
@@ -116,8 +116,7 @@ def cells(folder: Path, *, quick: bool) -> list[Cell]:
 
 def computes_bfloat16() -> bool:
     """Return whether this machine's hardware multiplies matrices in bfloat16."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return training_precision("auto", device) is torch.bfloat16
+    return multiplies_bfloat16(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def random_weights(name: str, folder: Path) -> str:

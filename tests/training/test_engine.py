@@ -11,6 +11,8 @@ import torch
 from problem import RECIPE, changed, make_job
 from sklearn.metrics import roc_auc_score
 
+from prognobench.backbones.backbone import load_backbone
+from prognobench.backbones.catalog import get_entry
 from prognobench.strategies.strategy import get_strategy
 from prognobench.training import classifier, course
 from prognobench.training.classifier import Classifier, build_classifier
@@ -221,11 +223,17 @@ def test_patience_is_counted_from_the_end_of_the_warm_up(job, backbone, monkeypa
 
 def test_what_is_computed_in_float32_and_what_in_bfloat16(monkeypatch):
     cpu = torch.device("cpu")
+    transformer = load_backbone(get_entry("demo_vit"))
+    depthwise = load_backbone(get_entry("efficientnet_lite0", 64))
     for native, expected in ((False, torch.float32), (True, torch.bfloat16)):
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda own=native: own)
-        assert training_precision("auto", cpu) is expected
-    assert training_precision("bfloat16", cpu) is torch.bfloat16
-    assert training_precision("float32", torch.device("cuda")) is torch.float32
+        assert training_precision("auto", cpu, transformer) is expected
+        assert training_precision("auto", cpu, depthwise) is torch.float32
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+    assert training_precision("auto", torch.device("cuda"), depthwise) is torch.bfloat16
+    for backbone in (transformer, depthwise):
+        assert training_precision("bfloat16", cpu, backbone) is torch.bfloat16
+        assert training_precision("float32", torch.device("cuda"), backbone) is torch.float32
 
 
 def test_a_step_hook_sees_every_step_with_gradients(job, backbone):

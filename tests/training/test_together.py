@@ -244,4 +244,5 @@ def test_a_step_in_parts_is_the_step_as_a_whole(slots, backbone, monkeypatch):
 
 def test_batch_normalisation_sees_all_images_of_a_step():
     network = load_backbone(get_entry("efficientnet_lite0", 64))
-    assert engine.images_at_once(network, torch.device("cpu")) is None
+    for precision in (torch.float32, torch.bfloat16):
+        assert engine.images_at_once(network, torch.device("cpu"), precision) is None

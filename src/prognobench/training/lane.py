@@ -15,6 +15,7 @@ from torch import nn
 
 from prognobench.backbones.backbone import Backbone
 from prognobench.randomness import derived_seed
+from prognobench.training.attention import set_attention
 from prognobench.training.classifier import Trainable
 from prognobench.training.course import Course, check_finite
 from prognobench.training.features import forward_batch
@@ -166,12 +167,13 @@ def predict(model: nn.Module, inputs: torch.Tensor, rows: Rows) -> npt.NDArray[n
     When memory runs out, half as many images go on in a pass.
     """
     model.eval()
+    set_attention(model, fused=True)
     device = next(model.parameters()).device
     index = torch.as_tensor(rows, device=inputs.device)
     with torch.inference_mode():
         parts = in_parts(
             lambda own: model(inputs[index[own]].to(device)).cpu(),
             len(index),
-            forward_batch(device),
+            forward_batch(inputs, device),
         )
     return torch.cat(parts).double().numpy()

@@ -126,11 +126,10 @@ class Passes:
 
     def _arrange(self) -> None:
         """Make the lanes ready to be stepped together."""
-        for lane in self.lanes:
-            _set_attention(lane.model, self.pace.manner.fused_attention)
         self.stack = Stack(
             [lane.model for lane in self.lanes],
             self.structure.batched if self.structure else None,
+            fused_attention=self.pace.manner.fused_attention,
             low=self.shares and self.precision is torch.bfloat16,
             # Of the last few a pass has another shape, for which it would be compiled anew.
             compiled=self.shares
@@ -258,7 +257,7 @@ class Passes:
         index = torch.as_tensor(np.stack([np.resize(own, longest) for own in rows]))
         chosen = [self.lanes.index(lane) for lane in lanes]
         device = lanes[0].course.device
-        size = max(1, forward_batch(device) // len(lanes))
+        size = max(1, forward_batch(self.inputs, device) // len(lanes))
         with torch.no_grad():
             parts = [
                 self.stack.logits(self.inputs[own.to(self.inputs.device)].to(device), chosen).cpu()
@@ -279,10 +278,3 @@ def _guard(lane: Lane, act: Callable[[], None]) -> None:
         act()
     except Exception as error:
         lane.error = error
-
-
-def _set_attention(model: nn.Module, fused: bool) -> None:
-    """Choose between torch's attention operator and its parts, where timm offers both."""
-    for module in model.modules():
-        if isinstance(getattr(module, "fused_attn", None), bool):
-            module.fused_attn = fused  # type: ignore[assignment]

@@ -16,6 +16,7 @@ from torch import nn
 from torch.func import functional_call
 from torch.utils._pytree import tree_map
 
+from prognobench.training.attention import set_attention
 from prognobench.training.dropout import MaskedDropout
 
 Tensors = Mapping[str, torch.Tensor]
@@ -80,6 +81,7 @@ class Stack:
         models: Sequence[nn.Module],
         batched: Collection[str] | None = None,
         *,
+        fused_attention: bool = True,
         low: bool = False,
         compiled: bool = False,
     ) -> None:
@@ -89,6 +91,8 @@ class Stack:
             models: Models of one structure, equal but for the values of their tensors.
             batched: Names of the modules that are called with one row or more for each image
                 (:func:`prognobench.training.structure.structure`); None where all are.
+            fused_attention: Whether attention is one operator of torch in training steps; in
+                evaluation mode it always is.
             low: Whether frozen weights are kept in bfloat16 for training steps, which are computed
                 in it, so that they are not cast in every step.
             compiled: Whether layers that repeat are compiled for training steps.
@@ -123,6 +127,7 @@ class Stack:
             _keep_in_bfloat16(self._stepping.model)
         if compiled:
             _compile_layers(self._stepping.model)
+        self._fused_attention = fused_attention
         self._checked = not self._several
 
     def train_logits(self, inputs: torch.Tensor, masks: Tensors) -> torch.Tensor:
@@ -136,6 +141,7 @@ class Stack:
             RuntimeError: When a layer that the models share draws from torch's global stream.
         """
         self._stepping.model.train()
+        set_attention(self._stepping.model, self._fused_attention)
         own = {**self.trained, **self._fixed}
         for name, mask in masks.items():
             own[f"{name}.mask"] = mask
@@ -163,6 +169,7 @@ class Stack:
             index = torch.as_tensor(chosen, device=inputs.device)
             own = {name: tensor[index] for name, tensor in own.items()}
         self._judging.model.eval()
+        set_attention(self._judging.model, fused=True)
         return self._judging.logits(own, inputs)
 
     def set_gradients(self, rows: torch.Tensor) -> None:
