@@ -30,7 +30,7 @@ SPEC = {
         {"name": "full_data", "folds": 3},
         {"name": "few_shot", "shots": [4], "episodes": 2, "folds": 3},
     ],
-    "recipe": {"epochs": 3, "few_shot_steps": 3, "batch_size": 8},
+    "recipe": {"epochs": 3, "few_shot_steps": 3, "batch_size": 8, "precision": "float32"},
     "evaluation": {"replicates": 100},
     "audit": {"near_duplicates": False},
     "report": {"saliency": False},

@@ -21,7 +21,7 @@ TINY = {
     "backbones": ["demo_vit"],
     "strategies": ["linear", "bitfit"],
     "regimes": [{"name": "full_data", "folds": 3}],
-    "recipe": {"epochs": 1, "batch_size": 8},
+    "recipe": {"epochs": 1, "batch_size": 8, "precision": "float32"},
     "evaluation": {"replicates": 100},
     "controls": [],
     "report": {"saliency": False},

@@ -77,6 +77,11 @@ def own_masks(model: nn.Module, seed: int, device: torch.device) -> None:
                 setattr(module, name, MaskedDropout(child.p, random))
 
 
+def drops_out(model: nn.Module) -> bool:
+    """Return whether a model has a :class:`MaskedDropout`, for which masks are to be drawn."""
+    return any(isinstance(module, MaskedDropout) for module in model.modules())
+
+
 def draw_masks(model: nn.Module, shapes: Shapes, count: int) -> torch.Tensor:
     """Draw all masks of a training step, one after another in the order of the forward pass.
 

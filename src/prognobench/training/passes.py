@@ -20,7 +20,7 @@ from torch import nn
 
 from prognobench.errors import UserError
 from prognobench.training.course import step_inputs
-from prognobench.training.dropout import draw_masks, masks_of, masks_of_part
+from prognobench.training.dropout import draw_masks, drops_out, masks_of, masks_of_part
 from prognobench.training.features import forward_batch
 from prognobench.training.lane import Lane, predict
 from prognobench.training.memory import is_out_of_memory
@@ -109,7 +109,7 @@ class Passes:
             began = time.perf_counter()
             try:
                 lane = start()
-                if self.structure is None:
+                if self.structure is None and (self.shares or drops_out(lane.model)):
                     example = self.inputs[:1].to(lane.course.device)
                     self.structure = structure(lane.model, example)
             except UserError:

@@ -48,7 +48,7 @@ class Recipe(BaseModel):
             brightness; ``none``.
         horizontal_flip: Whether half of the training images are mirrored.
         precision: Of training steps: ``float32``, ``bfloat16`` (autocast), or ``auto`` (bfloat16
-            where the hardware computes in it). What is judged is always computed in float32.
+            where hardware and network suit it). What is judged is always computed in float32.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
