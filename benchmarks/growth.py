@@ -101,7 +101,9 @@ def by_runs(device: torch.device, runs: Sequence[int], steps: int) -> dict[str, 
     images = noise(PROBED, backbone.entry.image_size, device)
     features = extract_features(backbone, images)
     once = images[:16]
-    train(backbone, "bitfit", once, steps=2)  # what is done once only is not timed
+    # What is done once only is not timed.
+    train(backbone, "bitfit", once, steps=2)
+    solve_probes([job(images, 0, 64)], features, (1.0,), 1.0, Recipe())
     found: dict[str, list[Point]] = {"BitFit, batches of 8": [], "linear probes": []}
     for count in runs:
         trained = seconds_of(
@@ -183,8 +185,9 @@ def plot(found: dict[str, Any], path: Path) -> None:
 
     mpl.use("svg")
     from matplotlib import pyplot
+    from matplotlib.ticker import NullFormatter
 
-    labels = {"runs": "runs", "images": "images", "backbone": "operations an image, forward"}
+    labels = {"runs": "runs", "images": "images", "backbone": "billions of operations an image"}
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "growth", "font.size": 9}):
         figure, places = pyplot.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
         for place, (axis, curves) in zip(places, found["axes"].items(), strict=True):
@@ -197,6 +200,14 @@ def plot(found: dict[str, Any], path: Path) -> None:
                 proportional = seconds[0] * size / size[0]
                 place.plot(size, proportional, ":", color=line.get_color(), linewidth=1)
             place.set(xscale="log", yscale="log", xlabel=labels[axis], ylabel="seconds")
+            named = {
+                p["size"]: p["name"] for c in curves.values() for p in c["points"] if "name" in p
+            }
+            if named:
+                ticks = [f"{name}\n{size / 1e9:.1f}" for size, name in named.items()]
+                place.set_xticks(list(named), ticks)
+            for ruler in (place.xaxis, place.yaxis):
+                ruler.set_minor_formatter(NullFormatter())
             place.legend(frameon=False, fontsize=8)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, metadata={"Date": None})
