@@ -242,7 +242,8 @@ def test_altered_predictions_are_found_and_made_anew(done, tmp_path):
     first.write_bytes(good[:-7] + b"garbage")
     second.unlink()
     run(output)
-    assert pd.read_parquet(first).equals(pd.read_parquet(done / "predictions" / first.name))
+    # Trained beside fewer others, which float32 rounds in another way.
+    same_results(done, output)
     assert second.is_file()
 
 

@@ -119,6 +119,7 @@ def text_bomb() -> bytes:
         (bytes(BROKEN_CHECKSUM), "broken"),
         (bomb(), "pixels|broken"),
         (bomb(9_000, 9_000), "9000 x 9000 pixels, more than"),
+        (bomb(70_000, 100), "70000 x 100 pixels, more than 65,535 on a side"),
         (b"\0" * 128 + b"DICM", "DICOM"),
         (b"\0" * 128 + b"DICM" + b"\xff" * 500, "DICOM"),
     ],

@@ -116,3 +116,25 @@ def test_colour_jpeg_as_imagecodecs_has_it(options):
     data = encoded(Image.fromarray(colour), "JPEG", **options)
     expected = imagecodecs.jpeg_decode(data) @ WEIGHTS
     assert np.abs(decode_bytes(data) - expected).max() <= 3
+
+
+@pytest.mark.parametrize("stored", ["YCBCR", "RGB"])
+def test_colour_jpeg_is_its_luminance(stored):
+    colour = np.random.default_rng(3).integers(0, 256, (40, 56, 3), dtype=np.uint8)
+    data = imagecodecs.jpeg_encode(colour, level=95, colorspace="RGB", outcolorspace=stored)
+    found = decode_bytes(data).astype(int)
+    expected = imagecodecs.jpeg_decode(data, outcolorspace="GRAYSCALE")
+    assert np.abs(found - expected).max() <= 1
+    if stored == "YCBCR":
+        assert np.array_equal(found, expected)
+
+
+def test_opaque_and_clear_pixels():
+    colour = np.random.default_rng(4).integers(0, 256, (9, 8, 4), dtype=np.uint8)
+    colour[..., 3] = 255
+    opaque = decode_bytes(encoded(Image.fromarray(colour), "PNG"))
+    assert np.array_equal(opaque, np.asarray(Image.fromarray(colour[..., :3]).convert("L")))
+    colour[2, 3, 3] = 0
+    clear = decode_bytes(encoded(Image.fromarray(colour), "PNG"))
+    assert clear[2, 3] == 0
+    assert (clear != opaque).sum() == (opaque[2, 3] != 0)

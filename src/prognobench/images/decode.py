@@ -4,8 +4,9 @@ The kind of a file is told by its content, never by its name. Whatever the depth
 into 256 equal bins from black to white, so 8-bit files come through unchanged:
 
 * PNG and JPEG of 8 bits: the value itself; colour by the weights of ITU-R BT.601 (an equal red,
-  green and blue is that grey exactly); what is transparent is black; one bit is black or white.
-  A JPEG is turned upright as its EXIF orientation says.
+  green and blue is that grey exactly), which is the luminance that a JPEG stores; what is
+  transparent is black; one bit is black or white. A JPEG is turned upright as its EXIF orientation
+  says.
 * PNG and JPEG of 16 bits: the depth is the least of 8, 10, 12, 14 and 16 bits that holds the
   brightest pixel, because detectors of 10 to 14 bits are exported in 16-bit files without
   rescaling, and at the nominal depth they would be nearly black. Other depths hold as they are.
@@ -31,7 +32,7 @@ from prognobench.images.raster import ImageError, Raster, to_grey
 
 __all__ = ["DECODE_VERSION", "MAX_BYTES", "ImageError", "decode", "decode_bytes", "read_bytes"]
 
-DECODE_VERSION = 3
+DECODE_VERSION = 4
 """Version of the rule; results of different versions are not the same data."""
 
 MAX_BYTES = 500_000_000

@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -94,21 +94,36 @@ def decode_files(
     count = processes or min(_cores(), -(-len(files) // FILES_A_PROCESS))
     if not files:
         return
+    todo, turn = iter(files.items()), threading.Lock()
+    finished: queue.SimpleQueue[Outcome | Future[None]] = queue.SimpleQueue()
+    # What is finished waits in memory until it is taken.
+    room, stopping = threading.Semaphore(4 * count), threading.Event()
+
+    def work(decoder: _Decoder) -> None:
+        while room.acquire() and not stopping.is_set():
+            with turn:
+                entry = next(todo, None)
+            if entry is None:
+                return
+            finished.put(_decoded(decoder, *entry, wanted))
+
     with _Decoders(count) as decoders, ThreadPoolExecutor(count) as threads:
-        todo, running = iter(files.items()), set[Future[Outcome]]()
+        working = [threads.submit(work, decoder) for decoder in decoders.all]
+        for ended in working:
+            ended.add_done_callback(finished.put)
         try:
-            while True:
-                # Not all at once: what is finished waits in memory until it is taken.
-                while len(running) < 4 * count and (entry := next(todo, None)) is not None:
-                    running.add(threads.submit(decoders.run, *entry, wanted))
-                if not running:
-                    return
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
+            while working:
+                outcome = finished.get()
+                if isinstance(outcome, Outcome):
+                    yield outcome
+                    room.release()
+                else:
+                    outcome.result()
+                    working.remove(outcome)
+                    room.release()
         except BaseException:
-            for future in running:
-                future.cancel()
+            stopping.set()
+            room.release(count)
             decoders.stop()
             raise
 
@@ -277,10 +292,7 @@ class _Decoders:
     """Some processes, and a watch over how long they take."""
 
     def __init__(self, count: int) -> None:
-        self._all = _SPARE.take(count)
-        self._free: queue.SimpleQueue[_Decoder] = queue.SimpleQueue()
-        for decoder in self._all:
-            self._free.put(decoder)
+        self.all = _SPARE.take(count)
         self._over = threading.Event()
         self._watch = threading.Thread(target=self._stop_late, daemon=True)
 
@@ -296,32 +308,30 @@ class _Decoders:
     ) -> None:
         self._over.set()
         self._watch.join()
-        _SPARE.put(self._all)
+        _SPARE.put(self.all)
 
     def stop(self) -> None:
         """End all processes."""
-        for decoder in self._all:
+        for decoder in self.all:
             decoder.stop()
-
-    def run(self, name: str, path: Path, wanted: Callable[[str, str], Request | None]) -> Outcome:
-        """Read one file, and decode it if it is wanted."""
-        decoder = self._free.get()
-        began = time.monotonic()
-        try:
-            outcome = _try(decoder, name, path, wanted)
-            if outcome.failure == _BROKE_DOWN:
-                outcome = _try(decoder, name, path, wanted)
-            return replace(outcome, seconds=time.monotonic() - began)
-        finally:
-            self._free.put(decoder)
 
     def _stop_late(self) -> None:
         while not self._over.wait(_WATCH_EVERY):
-            for decoder in self._all:
+            for decoder in self.all:
                 deadline = decoder.deadline
                 if deadline is not None and time.monotonic() > deadline:
                     decoder.late = True
                     decoder.kill()
+
+
+def _decoded(
+    decoder: _Decoder, name: str, path: Path, wanted: Callable[[str, str], Request | None]
+) -> Outcome:
+    began = time.monotonic()
+    outcome = _try(decoder, name, path, wanted)
+    if outcome.failure == _BROKE_DOWN:
+        outcome = _try(decoder, name, path, wanted)
+    return replace(outcome, seconds=time.monotonic() - began)
 
 
 def _try(

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+
+from prognobench.images.bicubic import resize_square
 
 GEOMETRY_VERSION = 1
 """Version of the rule; results of different versions are not the same data."""
@@ -22,20 +23,7 @@ def to_square(image: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
         image: Height by width.
         size: Side of the square in pixels.
     """
-    height, width = image.shape
-    side = max(height, width)
-    picture = Image.fromarray(image)
-    if height < side:
-        # Pillow resizes along rows, rounds, then along columns: rows of black need no first pass.
-        picture = picture.resize((size, height), Image.Resampling.BICUBIC)
-        square = Image.new("L", (size, side))
-        square.paste(picture, (0, (side - height) // 2))
-        picture = square
-    elif width < side:
-        square = Image.new("L", (side, side))
-        square.paste(picture, ((side - width) // 2, 0))
-        picture = square
-    return np.array(picture.resize((size, size), Image.Resampling.BICUBIC), dtype=np.uint8)
+    return resize_square(image, max(image.shape), size)
 
 
 class Box(NamedTuple):

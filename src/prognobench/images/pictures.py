@@ -39,8 +39,11 @@ def read_picture(data: bytes) -> Raster:
             return _read_deep_jpeg(data, size)
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
             check_size(*picture.size)
+            # The luminance that the file stores, which BT.601 defines, without going by colours.
+            picture.draft("L", None)
             picture.load()
-            return Raster(_grey(ImageOps.exif_transpose(picture)))
+            ImageOps.exif_transpose(picture, in_place=True)
+            return Raster(_grey(picture))
     except (ImageError, MemoryError):
         raise
     except Exception as error:
@@ -146,9 +149,12 @@ def _read_deep_jpeg(data: bytes, size: FrameSize) -> Raster:
 
 def _grey(picture: Image.Image) -> npt.NDArray[np.uint8]:
     if picture.mode in {"LA", "PA", "RGBA"} or "transparency" in picture.info:
-        colour = picture.convert("RGBA")
-        ground = Image.new("RGBA", colour.size, (0, 0, 0, 255))
-        picture = Image.alpha_composite(ground, colour)
+        picture = picture.convert("RGBA")
+        if picture.getchannel("A").getextrema() != (255, 255):
+            ground = Image.new("RGBA", picture.size, (0, 0, 0, 255))
+            picture = Image.alpha_composite(ground, picture)
     if picture.mode not in {"1", "L"}:
         picture = picture.convert("RGB")
-    return np.asarray(picture.convert("L"), dtype=np.uint8)
+    if picture.mode != "L":
+        picture = picture.convert("L")
+    return np.asarray(picture)

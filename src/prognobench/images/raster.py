@@ -15,6 +15,9 @@ import numpy.typing as npt
 MAX_PIXELS = 80_000_000
 """Largest image that is decoded; the largest radiographs have about 20 million pixels."""
 
+MAX_SIDE = 65_535
+"""Longest side that is decoded, which is also the longest of a JPEG or DICOM file."""
+
 DEPTHS = (8, 10, 12, 14, 16)
 """Numbers of bits that detectors have."""
 
@@ -49,6 +52,10 @@ def check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise ImageError(
             f"the image has {width} x {height} pixels, more than {MAX_PIXELS // 1_000_000} million"
+        )
+    if max(width, height) > MAX_SIDE:
+        raise ImageError(
+            f"the image has {width} x {height} pixels, more than {MAX_SIDE:,} on a side"
         )
 
 
