@@ -4,9 +4,11 @@
 
 Each side is a process of its own, one after the other, the sides taking turns; what counts is the
 time from its start to its end, so that starting Python and importing libraries is part of it on
-both. Our side starts with an empty cache: decoding the images, computing features and measuring
-how many runs fit together is inside. Where doing all of the peer's runs would take hours, some of
-each kind are timed and the others are taken to cost their mean; its start is counted once.
+both. Libraries are imported once before, since on the machines of users Python keeps the bytecode
+that it compiled them to. Our side starts with an empty cache: decoding the images, computing
+features and measuring how many runs fit together is inside. Where doing all of the peer's runs
+would take hours, some of each kind are timed and the others are taken to cost their mean; its start
+is counted once.
 
 Peers: A, transformers' Trainer with peft (``peers/trainer.py``); B, kaiko-eva's linear probe on
 cached embeddings (``peers/eva.py``), where an environment with it is named by ``--eva PYTHON``.
@@ -17,6 +19,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -266,6 +269,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             folder = given.output.resolve()
         else:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
+        for place, module in ((HERE, "ours"), (HERE / "peers", "trainer")):
+            code = f"import sys; sys.path.insert(0, {str(place)!r}); import {module}"
+            measured([sys.executable, "-c", code], {}, folder / "imports.log")
         began = time.perf_counter()
         found: dict[str, Any] = {"machine": machine(), "quick": given.quick, "repeats": repeats}
         found["cells"] = {

@@ -18,10 +18,11 @@ from prognobench.training import classifier, course
 from prognobench.training.classifier import Classifier, build_classifier
 from prognobench.training.course import Course, NonFiniteLossError
 from prognobench.training.engine import train_by_gradient, training_precision
-from prognobench.training.lane import Lane
+from prognobench.training.lane import Lane, predict
 from prognobench.training.losses import class_weights, weighted_loss
 from prognobench.training.pace import Steady
 from prognobench.training.passes import Passes
+from prognobench.training.score import validation_score
 
 GRADIENT = ["full", "lora", "vera", "bitfit", "ia3"]
 
@@ -201,6 +202,29 @@ def test_each_part_of_the_recipe_changes_training_and_still_learns(values, job, 
         assert (plain.info["precision"], other.info["precision"]) == ("float32", "bfloat16")
         # Judged in float32: close logits stay apart.
         assert len(np.unique(other.logits[job.rows["test"]])) == len(job.rows["test"])
+
+
+@pytest.mark.parametrize("kind", ["binary", "time_to_event"])
+def test_what_is_judged_is_of_float32_and_the_rest_as_its_steps(kind, job, backbone):
+    if backbone.entry.kind == "cnn":
+        pytest.skip("it does not depend on the backbone")
+    if kind == "time_to_event":
+        times = np.where(job.targets > 0, 1.0, -1.0) * (1 + np.arange(len(job.targets)))
+        job = dataclasses.replace(job, kind=kind, targets=times)
+    recipe = changed(RECIPE, precision="bfloat16")
+    result = train(job, backbone, "bitfit", recipe)
+    model = Classifier(result.backbone, get_strategy("bitfit"))
+    model.head = result.head
+    exact = predict(model, job.images, np.arange(len(job.targets)))
+    rounded = predict(model, job.images, job.rows["train"], torch.bfloat16)
+    for part in ("val", "test"):
+        np.testing.assert_allclose(result.logits[job.rows[part]], exact[job.rows[part]], atol=1e-5)
+    seen = result.logits[job.rows["train"]]
+    expected = rounded if kind == "binary" else exact[job.rows["train"]]
+    np.testing.assert_allclose(seen, expected, atol=1e-5)
+    assert np.abs(rounded - exact[job.rows["train"]]).max() > 1e-4
+    score, _ = validation_score(job, result.logits[job.rows["val"]], recipe)
+    assert result.validation_score == score
 
 
 def test_stopping_by_auroc_keeps_the_first_epoch_of_the_highest(job, backbone):

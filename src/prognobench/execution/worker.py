@@ -30,7 +30,6 @@ from prognobench.results.outage import told
 from prognobench.results.records import RunResult
 from prognobench.splits.split import PARTS
 from prognobench.strategies.linear import LinearOptions
-from prognobench.strategies.saving import save_model
 from prognobench.strategies.strategy import GradientOptions
 from prognobench.training.engine import train_together
 from prognobench.training.features import cached_features
@@ -165,6 +164,8 @@ class Worker:
 
     def _save(self, run: Run, trained: Trained, backbone: Backbone) -> None:
         if self.models and trained.head:
+            from prognobench.strategies.saving import save_model  # peft is slow to import
+
             adapted = trained.backbone or backbone
             with told(self.models.parent):
                 save_model(adapted, trained.head, run.method, self.models / run.id)

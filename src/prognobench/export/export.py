@@ -235,9 +235,11 @@ def _difference(
     written = load_model(folder, device.type, file.path if isinstance(file, LocalFile) else None)
     ((_, images),) = prepared.images().items()
     row_of = {image_id: row for row, image_id in enumerate(images.image_ids)}
-    # Those that were tested first: there are none after training anew.
-    order = model.predictions.assign(tested=model.predictions["part"] != "test")
-    some = order.sort_values(["tested", "image_id"]).head(MOST_CHECKED)
+    # Those that are judged: after training anew none was tested, and without a validation part
+    # only training is left.
+    parts = dict(iter(model.predictions.groupby("part")))
+    judged = next(parts[part] for part in ("test", "val", "train") if part in parts)
+    some = judged.sort_values("image_id").head(MOST_CHECKED)
     rows = [row_of[image_id] for image_id in some["image_id"]]
     logits = written.logits(np.asarray(images.pixels[rows]))
     outcome = written.about.outcome

@@ -34,9 +34,14 @@ class Classifier(Trainable):
         self._trains_normalisation = strategy.trains_normalisation
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the float32 logits [B] of uint8 images [B, 1, S, S]."""
-        logits: torch.Tensor = self.head(self.backbone.features(images)).squeeze(1)
-        return logits.float()
+        """Return the float32 logits [B] of uint8 images [B, 1, S, S].
+
+        The head is computed in float32 always: bfloat16 would leave logits three digits.
+        """
+        features = self.backbone.features(images)
+        with torch.autocast(features.device.type, enabled=False):
+            logits: torch.Tensor = self.head(features).squeeze(1)
+        return logits
 
     def train(self, mode: bool = True) -> Classifier:
         """Set training mode; statistics of a frozen backbone's normalisation never move."""

@@ -140,6 +140,10 @@ class Course:
         self._stopped = epoch - max(self._best_epoch, warm_epochs) >= self._recipe.patience
         return best
 
+    def score(self, logits: npt.NDArray[np.float64]) -> float:
+        """Return the score of the validation part's logits."""
+        return validation_score(self.job, logits, self._recipe)[0]
+
     def info(self) -> dict[str, Any]:
         """Return steps, epochs and losses, as plain data."""
         taken = len(self._losses)

@@ -96,7 +96,9 @@ def train_together(
     if not strategy.trains_together(options) or backbone.entry.kind == "cnn":
         # Convolutions of several runs in one pass are slower on a CPU, and the kinks of ReLU turn
         # other rounding into other gradients: results would differ by more than they may.
-        pace = pace if isinstance(pace, Steady) and pace.manner.runs == 1 else Steady()
+        if not isinstance(pace, Steady) or pace.manner.runs > 1:
+            slower = device.type == "cpu" and precision is torch.bfloat16
+            pace = Steady(fused_attention=not slower)
     elif pace is None:
         kept = options.model_dump(mode="json", exclude={"lr", "weight_decay"})
         about = {

@@ -28,10 +28,11 @@ class Trained:
     """What training leaves.
 
     Attributes:
-        logits: float64 [N], logit of every image of a part; no number for the others.
+        logits: float64 [N], logit of every image of a part; no number for the others. Those of
+            the training part may be of bfloat16.
         parameters: Number of trained parameters, the head's included.
         validation_score: Score of the validation part in the state that was kept, higher is
-            better; None without a validation part.
+            better, in float32; None without a validation part.
         info: Steps, epochs and losses, as plain data.
         head: The head, which gives the logit of raw features.
         backbone: The adapted backbone; None where it stayed as it was.
@@ -140,40 +141,61 @@ class Lane:
 def finish(lane: Lane, inputs: torch.Tensor, precision: torch.dtype) -> Trained:
     """Return what a lane's training leaves.
 
+    What is judged is predicted in float32 on every device. The training part is predicted as its
+    steps were computed, where nothing is made of it.
+
     Args:
         lane: The lane, in the state that is kept.
         inputs: What its model takes of every image.
         precision: What training steps were computed in.
     """
-    logits = np.full(len(lane.job.targets), np.nan)
+    job, course = lane.job, lane.course
+    logits = np.full(len(job.targets), np.nan)
     began = time.perf_counter()
-    parts = dict(lane.job.rows)
-    if lane.best_logits is not None:  # what the state that is kept was judged by
+    parts = dict(job.rows)
+    # The logits of a Cox model's training part make its baseline hazard: they are judged, too.
+    if job.kind != "time_to_event" and len(parts["val"]) + len(parts["test"]):
+        seen = parts.pop("train")
+        logits[seen] = predict(lane.model, inputs, seen, precision)
+    if lane.best_logits is not None and precision is torch.float32:
         logits[parts.pop("val")] = lane.best_logits
-    used = np.concatenate(list(parts.values()))
-    logits[used] = predict(lane.model, inputs, used)
+    judged = np.concatenate(list(parts.values()))
+    logits[judged] = predict(lane.model, inputs, judged)
     return Trained(
         logits,
         sum(p.numel() for p in lane.trainable),
-        lane.course.best_score,
-        {"precision": str(precision).removeprefix("torch."), **lane.course.info()},
-        seconds=lane.course.seconds + time.perf_counter() - began,
+        None if job.fixed_steps else course.score(logits[job.rows["val"]]),
+        {"precision": str(precision).removeprefix("torch."), **course.info()},
+        seconds=course.seconds + time.perf_counter() - began,
     )
 
 
-def predict(model: nn.Module, inputs: torch.Tensor, rows: Rows) -> npt.NDArray[np.float64]:
-    """Return a model's logits, float64 [len(rows)], in evaluation mode and float32.
+def predict(
+    model: nn.Module, inputs: torch.Tensor, rows: Rows, precision: torch.dtype = torch.float32
+) -> npt.NDArray[np.float64]:
+    """Return a model's logits, float64 [len(rows)], in evaluation mode.
 
     When memory runs out, half as many images go on in a pass.
+
+    Args:
+        model: The model.
+        inputs: What it takes of every image.
+        rows: Which images.
+        precision: What it computes in: float32, or bfloat16 by autocast.
     """
     model.eval()
     set_attention(model, fused=True)
     device = next(model.parameters()).device
     index = torch.as_tensor(rows, device=inputs.device)
-    with torch.inference_mode():
+    with torch.inference_mode(), computing_in(precision, device):
         parts = in_parts(
             lambda own: model(inputs[index[own]].to(device)).cpu(),
             len(index),
             forward_batch(inputs, device),
         )
     return torch.cat(parts).double().numpy()
+
+
+def computing_in(precision: torch.dtype, device: torch.device) -> torch.autocast:
+    """Return the context in which a model computes in float32 or, by autocast, in bfloat16."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision is torch.bfloat16)

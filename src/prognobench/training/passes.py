@@ -22,7 +22,7 @@ from prognobench.errors import UserError
 from prognobench.training.course import step_inputs
 from prognobench.training.dropout import draw_masks, drops_out, masks_of, masks_of_part
 from prognobench.training.features import forward_batch
-from prognobench.training.lane import Lane, predict
+from prognobench.training.lane import Lane, computing_in, predict
 from prognobench.training.memory import is_out_of_memory
 from prognobench.training.pace import Pace, Steady
 from prognobench.training.recipe import Recipe
@@ -234,9 +234,9 @@ class Passes:
         self, stack: Stack, given: torch.Tensor, masks: dict[str, torch.Tensor]
     ) -> torch.Tensor:
         """Return the logits [lanes, B] of a step's inputs [lanes, B, ...]."""
-        low, lane = self.precision is torch.bfloat16, self.lanes[0]
+        lane = self.lanes[0]
         own = lane.own_random_state() if len(self.lanes) == 1 else contextlib.nullcontext()
-        with own, torch.autocast(given.device.type, dtype=torch.bfloat16, enabled=low):
+        with own, computing_in(self.precision, given.device):
             return stack.train_logits(given, masks)
 
     def _judge(self, due: Sequence[Lane]) -> None:
@@ -248,17 +248,18 @@ class Passes:
             lane.course.seconds += (time.perf_counter() - began) / len(due)
 
     def _validation_logits(self, lanes: Sequence[Lane]) -> list[npt.NDArray[np.float64]]:
+        """Return what lanes are judged by between epochs, computed as their steps are."""
         rows = [lane.job.rows["val"] for lane in lanes]
         if not self.stack or len(lanes) == 1:
             pairs = zip(lanes, rows, strict=True)
-            return [predict(lane.model, self.inputs, own) for lane, own in pairs]
+            return [predict(lane.model, self.inputs, own, self.precision) for lane, own in pairs]
         longest = max(len(own) for own in rows)
         # Shorter ones are filled up with images of their own, whose logits are thrown away.
         index = torch.as_tensor(np.stack([np.resize(own, longest) for own in rows]))
         chosen = [self.lanes.index(lane) for lane in lanes]
         device = lanes[0].course.device
         size = max(1, forward_batch(self.inputs, device) // len(lanes))
-        with torch.no_grad():
+        with torch.no_grad(), computing_in(self.precision, device):
             parts = [
                 self.stack.logits(self.inputs[own.to(self.inputs.device)].to(device), chosen).cpu()
                 for own in torch.split(index, size, dim=1)
