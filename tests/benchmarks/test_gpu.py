@@ -85,6 +85,7 @@ def test_the_hours_of_a_plan_are_its_operations_over_the_speeds(tmp_path):
             assert (own.training > 0) == (kind != "linear")
             expected += own.training / known[kind] / 3600
             expected += own.predicting / known["linear"] / 3600
+            expected += own.watching / max(known["linear"], known[kind]) / 3600
     assert whole["10"] == pytest.approx(expected)
     assert whole["20"] == whole["10"]  # no run goes on for longer than its recipe
     stopping = sum(part["hours_at_most"] for part in found["of"] if part["stops_early"])

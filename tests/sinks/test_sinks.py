@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -104,6 +105,9 @@ def test_wandb_holds_a_record_of_each_run_and_the_report(call, tmp_path, monkeyp
     assert code == 0
     assert "sink" not in errors, errors
     (written,) = (tmp_path / "tracked" / "wandb").glob("offline-run-*/run-*.wandb")
+    until = time.monotonic() + 30  # the client's own process still writes
+    while written.stat().st_size <= 1000 and time.monotonic() < until:
+        time.sleep(0.1)
     assert written.stat().st_size > 1000
     held = written.read_bytes()
     for name in (b"report.html", b"leaderboard.csv", b"demo_vit", b"runs_done"):

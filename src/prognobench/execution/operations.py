@@ -35,16 +35,19 @@ class Operations:
 
     Attributes:
         training: Of passes forward and backward.
-        predicting: Of passes forward without gradients, which compute in float32.
+        watching: Of passes forward that compute as training does: the validation part between
+            epochs, and the training part in the end.
+        predicting: Of passes forward that compute in float32.
     """
 
     training: float
+    watching: float
     predicting: float
 
     @property
     def total(self) -> float:
         """All of them."""
-        return self.training + self.predicting
+        return self.training + self.watching + self.predicting
 
 
 def operations(prepared: Prepared, pending: Container[str]) -> Operations:
@@ -62,7 +65,7 @@ def operations(prepared: Prepared, pending: Container[str]) -> Operations:
     from prognobench.backbones.counting import count_cost
 
     images = {task.name: Counter(task.table["patient_id"]) for task in prepared.tasks}
-    training = predicting = 0.0
+    training = watching = predicting = 0.0
     featured: set[tuple[str, str]] = set()
     sizes: dict[tuple[str, str], dict[str, int]] = {}
     for run in prepared.runs:
@@ -81,8 +84,9 @@ def operations(prepared: Prepared, pending: Container[str]) -> Operations:
             sizes[split] = _part_sizes(run.split, images[task])
         passes = _image_passes(run, sizes[split])
         training += forward * passes.training
+        watching += forward * passes.watching
         predicting += forward * passes.predicting
-    return Operations(training, predicting)
+    return Operations(training, watching, predicting)
 
 
 def expected_cost(run: Run | ControlRun, patient_ids: Sequence[str], together: int) -> float:
@@ -123,5 +127,5 @@ def _image_passes(run: Run, sizes: Mapping[str, int]) -> Operations:
     else:
         batch = min(run.recipe.batch_size, sizes["train"])
         trained, validated = run.recipe.few_shot_steps * batch, 0
-    # What the validation part was judged by is not computed again.
-    return Operations(passes * trained, validated + sizes["train"] + sizes["test"])
+    judged = sizes["val"] + sizes["test"]
+    return Operations(passes * trained, validated + sizes["train"], judged)
