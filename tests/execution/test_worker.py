@@ -33,28 +33,48 @@ def test_images_that_do_not_fit_on_the_device_stay_with_the_machine(monkeypatch)
     assert fits(10**15, torch.device("cpu"))
 
 
-def test_what_a_group_shares_is_loaded_once(tmp_path):
-    made = prepare(
+def small(folder, *strategies):
+    """Return a benchmark of two folds on 40 patients, ready to be run."""
+    return prepare(
         parse_spec(
             {
-                "name": "shared",
-                "cohort": {"source": "synthetic", "patients": 40, "root": str(tmp_path / "images")},
+                "name": "small",
+                "cohort": {"source": "synthetic", "patients": 40, "root": str(folder / "images")},
                 "endpoints": ["mortality"],
                 "backbones": ["demo_vit"],
-                "strategies": ["lora"],
+                "strategies": list(strategies),
                 "regimes": [{"name": "full_data", "folds": 2}],
             },
             "a test",
         )
     )
+
+
+def test_what_a_group_shares_is_loaded_once(tmp_path):
+    made = small(tmp_path, "lora")
     worker = Worker(torch.device("cpu"))
     (images,) = made.images().values()
-    worker.make_ready(tuple(made.runs), images)
+    worker.make_ready([tuple(made.runs)], images)
     backbone, pixels = worker._load(made.runs[0]), worker._on_device(images)
     assert worker._load(made.runs[1]) is backbone
     assert worker._on_device(images) is pixels
     job = worker._job(made.runs[1], images)
     assert job.images.data_ptr() == pixels.data_ptr()
+
+
+def test_libraries_of_all_groups_are_there_before_processes_are_forked(tmp_path, monkeypatch):
+    from prognobench.execution import worker as module
+
+    made = small(tmp_path, "full", "lora")
+    groups = [(run,) for run in sorted(made.runs, key=lambda run: run.method.name != "full")]
+    assert not groups[0][0].method.imports
+    (images,) = made.images().values()
+    loaded = []
+    monkeypatch.setattr(module.importlib, "import_module", loaded.append)
+    Worker(torch.device("cpu")).make_ready(groups, images)
+    assert loaded == ["peft"]
+    Worker(torch.device("cpu"), tmp_path / "models").make_ready(groups, images)
+    assert loaded[1:] == ["peft", "prognobench.strategies.saving"]
 
 
 @pytest.mark.gpu

@@ -26,6 +26,15 @@ def encoded(image: Any, kind: str = "PNG", **options: Any) -> bytes:
     return stream.getvalue()
 
 
+def by_pillow(image: np.ndarray, side: int, size: int) -> np.ndarray:
+    """Return what Pillow makes of an image in the middle of a black square."""
+    height, width = image.shape
+    top, left = (side - height) // 2, (side - width) // 2
+    padded = np.zeros((side, side), np.uint8)
+    padded[top : top + height, left : left + width] = image
+    return np.asarray(Image.fromarray(padded).resize((size, size), Image.Resampling.BICUBIC))
+
+
 def dicom(pixels: np.ndarray, bits: int = 12, **tags: Any) -> bytes:
     """Return an uncompressed DICOM file of these stored values."""
     return _written(_dataset(pixels, bits, ExplicitVRLittleEndian, pixels.tobytes(), tags))

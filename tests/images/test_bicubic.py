@@ -4,19 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from make_images import by_pillow
 from PIL import Image
 
 from prognobench.images import bicubic
 
 SIDES = st.integers(1, 600)
-
-
-def by_pillow(image, side, size):
-    height, width = image.shape
-    top, left = (side - height) // 2, (side - width) // 2
-    padded = np.zeros((side, side), np.uint8)
-    padded[top : top + height, left : left + width] = image
-    return np.asarray(Image.fromarray(padded).resize((size, size), Image.Resampling.BICUBIC))
 
 
 def between_integers(side):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from make_images import by_pillow
 
 from prognobench.images.geometry import Box, crop_square, to_square
 
@@ -33,12 +33,7 @@ def test_both_axes_are_treated_alike(height, width, size):
 @given(SIDES, SIDES, st.integers(1, 64), st.integers(0, 2**32 - 1))
 def test_it_is_what_pillow_makes_of_the_padded_image(height, width, size, seed):
     image = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
-    side = max(height, width)
-    padded = np.zeros((side, side), np.uint8)
-    top, left = (side - height) // 2, (side - width) // 2
-    padded[top : top + height, left : left + width] = image
-    resized = Image.fromarray(padded).resize((size, size), Image.Resampling.BICUBIC)
-    assert np.array_equal(to_square(image, size), np.asarray(resized))
+    assert np.array_equal(to_square(image, size), by_pillow(image, max(height, width), size))
 
 
 @settings(max_examples=30)

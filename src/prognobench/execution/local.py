@@ -104,7 +104,7 @@ def execute(
     failed = drive(here, LocalPool(worker, known, images, ledger.start)) if here else 0
     if apart:
         first = apart[0]
-        worker.make_ready(first, images[first[0].task.name, first[0].entry.image_size])
+        worker.make_ready(apart, images[first[0].task.name, first[0].entry.image_size])
         with contextlib.closing(ProcessPool(work, apart, count)) as pool:
             failed += drive(apart, pool)
     return failed

@@ -86,20 +86,21 @@ class Worker:
             except FloatingPointError as error:
                 yield run, error
 
-    def make_ready(self, group: Group, images: TaskImages) -> None:
-        """Load what a group needs, and nothing else: processes forked after that share it.
+    def make_ready(self, groups: Sequence[Group], images: TaskImages) -> None:
+        """Load what the first group needs and the libraries of all, which forked processes share.
 
         Args:
-            group: From :func:`~prognobench.execution.groups.grouped`.
-            images: The images of their task, at the input size of their backbone.
+            groups: From :func:`~prognobench.execution.groups.grouped`.
+            images: The images of the first one's task, at the input size of its backbone.
         """
         self._backbone, self._images = None, None
-        first = group[0]
         self._on_device(images)
-        self._load(first)
-        if isinstance(first, Run):
-            for module in first.method.imports:
-                importlib.import_module(module)
+        self._load(groups[0][0])
+        modules = {own for run, *_ in groups if isinstance(run, Run) for own in run.method.imports}
+        if self.models:
+            modules.add("prognobench.strategies.saving")
+        for module in sorted(modules):
+            importlib.import_module(module)
 
     def _job(self, run: Run | ControlRun, images: TaskImages) -> Job:
         return Job(

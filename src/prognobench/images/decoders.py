@@ -116,11 +116,10 @@ def decode_files(
                 outcome = finished.get()
                 if isinstance(outcome, Outcome):
                     yield outcome
-                    room.release()
                 else:
                     outcome.result()
                     working.remove(outcome)
-                    room.release()
+                room.release()
         except BaseException:
             stopping.set()
             room.release(count)

@@ -18,6 +18,7 @@ from torch import nn
 from prognobench.backbones.backbone import Backbone
 from prognobench.backbones.counting import count_cost
 from prognobench.strategies.strategy import GradientOptions, Strategy
+from prognobench.training.attention import suits_steps
 from prognobench.training.classifier import Classifier, build_classifier
 from prognobench.training.course import Course, batch_size
 from prognobench.training.job import Job
@@ -97,8 +98,7 @@ def train_together(
         # Convolutions of several runs in one pass are slower on a CPU, and the kinks of ReLU turn
         # other rounding into other gradients: results would differ by more than they may.
         if not isinstance(pace, Steady) or pace.manner.runs > 1:
-            slower = device.type == "cpu" and precision is torch.bfloat16
-            pace = Steady(fused_attention=not slower)
+            pace = Steady(fused_attention=suits_steps(device, precision))
     elif pace is None:
         kept = options.model_dump(mode="json", exclude={"lr", "weight_decay"})
         about = {
