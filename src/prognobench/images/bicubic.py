@@ -111,7 +111,7 @@ def _exactly(
     return np.floor(sums, out=sums)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=128)
 def _weights(side: int, size: int) -> _Weights:
     scale = side / size
     stretch = max(scale, 1.0)

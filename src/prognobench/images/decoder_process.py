@@ -52,30 +52,31 @@ def main() -> None:
     _limit_memory()
     data = b""
     while (request := _receive(requests)) is not None:
+        answer: dict[str, Any] = {}
         payload = b""
         try:
             _limit_time()
             if "read" in request:
                 data = b""
                 data = read_bytes(Path(request["read"]))
-                answer: dict[str, Any] = {"digest": hashlib.sha256(data).hexdigest()}
-            elif "lungs" in request:
-                answer = {"lungs": _lungs(data)}
-            else:
+                answer["digest"] = hashlib.sha256(data).hexdigest()
+            if "lungs" in request:
+                answer["lungs"] = _lungs(data)
+            elif "sizes" in request:
                 arrays = _decode(data, request)
-                answer = {"shapes": [array.shape for array in arrays]}
+                answer["shapes"] = [array.shape for array in arrays]
                 payload = b"".join(array.tobytes() for array in arrays)
         except ImageError as error:
-            answer = {"failure": str(error), "lasting": True}
+            answer |= {"failure": str(error), "lasting": True}
         except _BoxError:
             # The cause is the box, and with another one the file is well.
-            answer = {"failure": "the lung box has no pixel of the image in it"}
+            answer["failure"] = "the lung box has no pixel of the image in it"
         except MemoryError:
-            answer = {"failure": f"decoding takes more than {MEMORY_BYTES >> 30} GB of memory"}
+            answer["failure"] = f"decoding takes more than {MEMORY_BYTES >> 30} GB of memory"
         except Exception as error:
             # A fault of ours, but one file's fault shall not stop the others.
             kind = type(error).__name__
-            answer = {"failure": f"the image cannot be decoded ({kind})", "unexpected": kind}
+            answer |= {"failure": f"the image cannot be decoded ({kind})", "unexpected": kind}
         message = json.dumps(answer).encode()
         answers.write(LENGTH.pack(len(message)) + message + payload)
         answers.flush()

@@ -3,9 +3,10 @@
 A process that is free waits a moment for more work, since cohorts come one after another.
 
 Every file is read once: a process reads it and tells its digest; it decodes what it has read only
-where that is wanted. A process that a file ends is started anew, and the file is tried once more in
-it, since a process may also be ended by the system for want of memory; then it is given up with a
-reason. A file whose decoding takes too long is given up at once.
+where that is wanted, at once where that does not hang on the digest. A process that a file ends is
+started anew, and the file is tried once more in it, since a process may also be ended by the system
+for want of memory; then it is given up with a reason. A file whose decoding takes too long is given
+up at once.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -49,8 +50,12 @@ Request = Mapping[str, Any]
 """What to do with a file: ``sizes``, and if wanted ``percentiles`` and ``box``; or ``lungs``, to
 have the box of a lung mask."""
 
+Wanted = Callable[[str, str | None], Request | None]
+"""From a file's name and digest to what shall be made of it. It is asked first without a digest;
+None then says that it hangs on that."""
 
-@dataclass(frozen=True)
+
+@dataclass
 class Outcome:
     """What became of one file.
 
@@ -77,15 +82,15 @@ class Outcome:
 
 def decode_files(
     files: Mapping[str, Path],
-    wanted: Callable[[str, str], Request | None],
+    wanted: Wanted,
     processes: int | None = None,
 ) -> Iterator[Outcome]:
     """Read files and decode those that are wanted, in any order.
 
     Args:
-        files: The files by name.
-        wanted: From a file's name and digest to what shall be made of it; called from several
-            threads.
+        files: The files by name, those that take long first: else the last of them may keep one
+            core busy and the others waiting.
+        wanted: What shall be made of a file; called from several threads.
         processes: How many processes; by default one a core, and fewer for few files.
 
     Yields:
@@ -323,33 +328,32 @@ class _Decoders:
                     decoder.kill()
 
 
-def _decoded(
-    decoder: _Decoder, name: str, path: Path, wanted: Callable[[str, str], Request | None]
-) -> Outcome:
+def _decoded(decoder: _Decoder, name: str, path: Path, wanted: Wanted) -> Outcome:
     began = time.monotonic()
     outcome = _try(decoder, name, path, wanted)
     if outcome.failure == _BROKE_DOWN:
         outcome = _try(decoder, name, path, wanted)
-    return replace(outcome, seconds=time.monotonic() - began)
+    outcome.seconds = time.monotonic() - began
+    return outcome
 
 
-def _try(
-    decoder: _Decoder, name: str, path: Path, wanted: Callable[[str, str], Request | None]
-) -> Outcome:
+def _try(decoder: _Decoder, name: str, path: Path, wanted: Wanted) -> Outcome:
     digest = None
+    read = {"read": str(path.absolute())}
     try:
-        answer, _ = decoder.ask({"read": str(path.absolute())})
-        if "digest" in answer:
-            digest = str(answer["digest"])
+        request = wanted(name, None)
+        answer, images = decoder.ask({**read, **(request or {})})
+        digest = answer.get("digest")
+        if request is None and digest is not None:
             request = wanted(name, digest)
             if request is None:
                 return Outcome(name, digest)
             answer, images = decoder.ask(request)
-            if "failure" not in answer:
-                lungs = answer.get("lungs")
-                return Outcome(name, digest, images, None if lungs is None else Box(*lungs))
+        if "failure" not in answer:
+            lungs = answer.get("lungs")
+            return Outcome(name, digest, images, None if lungs is None else Box(*lungs))
     except _DecoderEndedError as error:
-        return Outcome(name, digest, failure=str(error))
+        return Outcome(name, digest or _digest(decoder, read), failure=str(error))
     return Outcome(
         name,
         digest,
@@ -357,3 +361,12 @@ def _try(
         lasting=bool(answer.get("lasting", False)),
         unexpected=answer.get("unexpected"),
     )
+
+
+def _digest(decoder: _Decoder, read: Request) -> str | None:
+    """Return the digest of a file that ended the process which should have decoded it too."""
+    try:
+        answer, _ = decoder.ask(read)
+    except _DecoderEndedError:
+        return None
+    return answer.get("digest")

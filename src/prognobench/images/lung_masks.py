@@ -98,8 +98,9 @@ def read_masks(files: Mapping[str, Path], folder: Path) -> MaskBoxes:
     failures: dict[str, str] = {}
     new: dict[str, Box | None] = {}
 
-    def wanted(_: str, digest: str) -> Request | None:
-        return None if digest in known else {"lungs": True}
+    def wanted(_: str, digest: str | None) -> Request | None:
+        unsure = digest is None and known
+        return None if unsure or digest in known else {"lungs": True}
 
     for outcome in decode_files(unread, wanted):
         if outcome.failure is not None or outcome.digest is None:

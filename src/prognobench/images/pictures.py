@@ -153,8 +153,8 @@ def _grey(picture: Image.Image) -> npt.NDArray[np.uint8]:
         if picture.getchannel("A").getextrema() != (255, 255):
             ground = Image.new("RGBA", picture.size, (0, 0, 0, 255))
             picture = Image.alpha_composite(ground, picture)
-    if picture.mode not in {"1", "L"}:
+    if picture.mode not in {"1", "L", "RGBA"}:
         picture = picture.convert("RGB")
-    if picture.mode != "L":
+    if picture.mode != "L":  # which takes no notice of an alpha
         picture = picture.convert("L")
     return np.asarray(picture)

@@ -49,6 +49,10 @@ class PixelFile:
         self._sound: set[str] = set()
         self._mapped = self.mapped()
 
+    def __len__(self) -> int:
+        """Return how many contents there are, sound or not."""
+        return len(self._rows)
+
     def mapped(self) -> Pixels:
         """Return all rows, memory-mapped: rows by size by size."""
         size = self.size
@@ -120,7 +124,7 @@ class _Writing:
     def write(self, name: str, key: str, square: Pixels) -> None:
         """Write the square of one of the names, as the content of a key."""
         row = self._first + self._places[name]
-        data = square.tobytes()
+        data = np.ascontiguousarray(square).data
         self._stream.seek(row * self._row_bytes)
         self._stream.write(data)
         self._last = max(self._last, row + 1)

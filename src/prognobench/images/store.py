@@ -167,6 +167,7 @@ class _Building:
             digest.decode(): str(json.loads(reason))
             for digest, reason in read_lines(self._failures_path, _FAILURE)
         }
+        self._nothing_kept = not self._reasons and not any(map(len, self._pixels.values()))
         self._digests: dict[str, str] = {}
         self._failures: dict[str, str] = {}
         self._new_reasons: dict[str, str] = {}
@@ -207,7 +208,9 @@ class _Building:
                 size: stack.enter_context(pixels.writing(todo))
                 for size, pixels in self._pixels.items()
             }
-            outcomes = decode_files({name: self._files[name] for name in todo}, self._wanted)
+            # In classes of like size, within which neighbours on the disk stay neighbours.
+            large_first = sorted(todo, key=lambda name: -_bytes(self._files[name]).bit_length())
+            outcomes = decode_files({name: self._files[name] for name in large_first}, self._wanted)
             for done, outcome in enumerate(outcomes, start=1):
                 name, digest = outcome.name, outcome.digest
                 if digest is None:
@@ -230,8 +233,14 @@ class _Building:
         key = self.content(image_id, digest)
         return [size for size, pixels in self._pixels.items() if not pixels.is_sound(key)]
 
-    def _wanted(self, image_id: str, digest: str) -> Request | None:
-        missing = [] if digest in self._reasons else self._missing(image_id, digest)
+    def _wanted(self, image_id: str, digest: str | None) -> Request | None:
+        digest = digest or self._digests.get(image_id)
+        if digest is not None:
+            missing = [] if digest in self._reasons else self._missing(image_id, digest)
+        elif self._nothing_kept:
+            missing = list(self._pixels)
+        else:
+            return None
         if not missing:
             return None
         box = self._boxes.get(image_id)
@@ -265,3 +274,10 @@ class _Building:
         }
         failures = dict(sorted(self._failures.items()))
         return StoreResult(stores, dict(sorted(self._digests.items())), contents, failures)
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except (OSError, ValueError):
+        return 0
