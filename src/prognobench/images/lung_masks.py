@@ -99,8 +99,8 @@ def read_masks(files: Mapping[str, Path], folder: Path) -> MaskBoxes:
     new: dict[str, Box | None] = {}
 
     def wanted(_: str, digest: str | None) -> Request | None:
-        unsure = digest is None and known
-        return None if unsure or digest in known else {"lungs": True}
+        nothing_now = bool(known) if digest is None else digest in known
+        return None if nothing_now else {"lungs": True}
 
     for outcome in decode_files(unread, wanted):
         if outcome.failure is not None or outcome.digest is None:

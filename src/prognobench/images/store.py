@@ -208,9 +208,7 @@ class _Building:
                 size: stack.enter_context(pixels.writing(todo))
                 for size, pixels in self._pixels.items()
             }
-            # In classes of like size, within which neighbours on the disk stay neighbours.
-            large_first = sorted(todo, key=lambda name: -_bytes(self._files[name]).bit_length())
-            outcomes = decode_files({name: self._files[name] for name in large_first}, self._wanted)
+            outcomes = decode_files({name: self._files[name] for name in todo}, self._wanted)
             for done, outcome in enumerate(outcomes, start=1):
                 name, digest = outcome.name, outcome.digest
                 if digest is None:
@@ -274,10 +272,3 @@ class _Building:
         }
         failures = dict(sorted(self._failures.items()))
         return StoreResult(stores, dict(sorted(self._digests.items())), contents, failures)
-
-
-def _bytes(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except (OSError, ValueError):
-        return 0
