@@ -23,7 +23,13 @@ from prognobench.cli.options import Device, Executor
 from prognobench.cli.run import run_spec
 from prognobench.errors import UserError
 from prognobench.execution import ray as ray_executor
-from prognobench.execution.ray import MEMORY_A_WORKER, Place, connected, places_of
+from prognobench.execution.ray import (
+    MEMORY_A_WORKER,
+    MOST_FAILED_STARTS,
+    Place,
+    connected,
+    places_of,
+)
 from prognobench.execution.ray_worker import RayWorker
 from prognobench.execution.scheduler import Scheduler
 from prognobench.results.store import ResultsStore
@@ -202,6 +208,30 @@ class SimulatedGpu(RayWorker):
 
 class TestCluster:
     pytestmark = needs_ray
+
+    def test_it_is_asked_again_when_it_could_not_start_a_process_for_this_client(
+        self, cluster, monkeypatch
+    ):
+        import ray
+        from ray.util.client.worker import Worker
+
+        asked, initialise = [], Worker._server_init
+
+        def at_last(self, *given):
+            asked.append(self)
+            if len(asked) < MOST_FAILED_STARTS:
+                raise ConnectionAbortedError("Initialization failure from server")
+            initialise(self, *given)
+
+        monkeypatch.setattr(Worker, "_server_init", at_last)
+        with connected(cluster.client):
+            assert len(ray.nodes()) == 3
+        assert len(asked) == MOST_FAILED_STARTS
+        monkeypatch.setattr(ray_executor, "MOST_FAILED_STARTS", 1)
+        asked.clear()
+        with pytest.raises(UserError, match="Initialization failure"), connected(cluster.client):
+            pass
+        assert len(asked) == 1
 
     def test_each_gpu_of_a_machine_has_a_worker_and_a_slow_one_is_given_less(
         self, alone, cluster, tmp_path, monkeypatch

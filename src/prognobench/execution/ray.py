@@ -40,7 +40,10 @@ MEMORY_A_WORKER = 1.5 * 2**30
 """Bytes that a worker on a CPU is given room for: its libraries, a backbone and images."""
 
 MOST_FAILED_STARTS = 3
-"""Workers that end before they are ready until a node is given up."""
+"""Processes that end before they are ready until a node, or the whole cluster, is given up."""
+
+PAUSE_SECONDS = 2.0
+"""How long to wait before a cluster is asked once more."""
 
 _ENDS = {"done", "failed"}
 """Messages that say that a run has ended."""
@@ -71,7 +74,7 @@ def connected(address: str | None) -> Iterator[None]:
         ) from None
     try:
         if address:
-            ray.init(address=address, log_to_driver=False, ignore_reinit_error=True)
+            _connect(ray, address)
         else:
             ray.init(address="local", include_dashboard=False, log_to_driver=False)
     except (ConnectionError, TimeoutError, ValueError, RuntimeError) as error:
@@ -84,6 +87,25 @@ def connected(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _connect(ray: Any, address: str) -> None:
+    """Connect to a cluster that may need a second try to start the process that serves us.
+
+    Raises:
+        ConnectionAbortedError: When the cluster answers, and that process ends every time.
+        ConnectionError: When no cluster answers.
+    """
+    for tries_left in reversed(range(MOST_FAILED_STARTS)):
+        try:
+            ray.init(address=address, log_to_driver=False, ignore_reinit_error=True)
+        except ConnectionAbortedError:
+            if not tries_left:
+                raise
+            _log.warning("the cluster could not start a process for this client: trying again")
+            time.sleep(PAUSE_SECONDS)
+        else:
+            return
 
 
 @dataclass(frozen=True)
