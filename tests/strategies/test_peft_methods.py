@@ -61,7 +61,8 @@ def small(name, method):
 def test_methods_train_all_they_say_and_begin_at_the_frozen_features(method):
     adapted = small("vit", method)
     difference = (adapted.features() - adapted.frozen).abs().max()
-    assert (difference <= 2e-6) == (method not in NOT_THE_IDENTITY)
+    # Features of up to 3; reflections undo each other but for rounding, which CPUs differ in.
+    assert (difference <= 2e-5) == (method not in NOT_THE_IDENTITY)
     before = adapted.state()
     names = {f"network.{key}" for key in adapted.trained()}
     assert (
