@@ -42,15 +42,17 @@ from sklearn import metrics as sk
 
 from prognobench.evaluation import bootstrap
 from prognobench.evaluation.candidates import Unit, estimate, make_unit
-from prognobench.evaluation.cells import Rule, Task, cell_rows
+from prognobench.evaluation.cells import cell_rows
 from prognobench.evaluation.comparison import (
     Comparison,
     bootstrap_t,
     corrected_resampled_t,
     delong_over_folds,
 )
+from prognobench.evaluation.evaluated import Rule
 from prognobench.evaluation.metrics import METRICS
 from prognobench.evaluation.patients import Array, PatientPredictions, patient_predictions
+from prognobench.evaluation.task import Task
 from prognobench.execution.environment import choose_device, describe_environment
 
 FOLDS = 5

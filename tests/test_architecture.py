@@ -35,6 +35,7 @@ ROOMS = [
     "demo",
     "plain_yaml",
     "randomness",
+    "own_process",
     "files",
     "errors",
 ]

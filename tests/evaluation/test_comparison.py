@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
+from statsmodels.stats.multitest import multipletests
 
+from prognobench.evaluation import comparison
 from prognobench.evaluation.comparison import (
     bootstrap_t,
     corrected_resampled_t,
@@ -105,6 +108,22 @@ def test_delong_is_left_out_where_a_fold_has_a_single_event():
 def test_holm_multiplies_by_what_is_left():
     assert holm([0.01, 0.04, 0.03, float("nan")])[:3] == pytest.approx([0.03, 0.06, 0.06])
     assert np.isnan(holm([0.01, float("nan")])[1])
+    assert holm([]) == []
+
+
+def test_holm_is_that_of_statsmodels():
+    random = np.random.default_rng(0)
+    for size in (1, 2, 7, 100):
+        given = np.round(random.uniform(size=size) ** 3, 3)  # with equal ones
+        expected = multipletests(given, method="holm")[1]
+        assert holm(given.tolist()) == pytest.approx(expected, abs=1e-15)
+
+
+def test_intervals_and_p_values_are_those_of_students_distribution():
+    for degrees in (1, 4, 30, math.inf):
+        found = comparison._student(0.3, 0.2, degrees, 0.9)
+        assert found.p_value == pytest.approx(2 * stats.t.sf(1.5, degrees), rel=1e-9)
+        assert found.high - 0.3 == pytest.approx(0.2 * stats.t.ppf(0.95, degrees), rel=1e-12)
 
 
 def results(datasets, effects, noise, seed=0):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prognobench.evaluation import cells, comparison
+from prognobench.evaluation import comparison, evaluated
 
 PATH = Path(__file__).resolve().parents[2] / "benchmarks" / "coverage.py"
 REPETITIONS = 60
@@ -71,7 +71,9 @@ def test_the_band_notices_intervals_that_are_half_as_wide(coverage, monkeypatch)
     monkeypatch.setattr(coverage, "METRIC_NAMES", ("auroc",))
     monkeypatch.setattr(coverage, "LARGE", 150_000)
     monkeypatch.setattr(
-        cells.bootstrap, "percentile_interval", halved(cells.bootstrap.percentile_interval)
+        evaluated.bootstrap,
+        "percentile_interval",
+        halved(evaluated.bootstrap.percentile_interval),
     )
     monkeypatch.setattr(comparison, "_student", halved_error(comparison._student))
     shares = measured(coverage)["auroc"]

@@ -158,6 +158,33 @@ def test_few_shot_episodes_are_valued_alone_then_averaged():
     assert found["ci_low"] < found["estimate"] < found["ci_high"]
 
 
+def test_what_others_have_finished_leaves_a_candidate_as_it_is():
+    """Episodes are drawn from as planned: an interval must not move while others go on."""
+    random = np.random.default_rng(5)
+    rows, stored = [], {}
+    for strategy in ("lora", "linear"):
+        for episode in range(4):
+            run = f"{strategy}-{episode}"
+            members = np.arange(20)
+            stored[run] = predictions_table(members, members % 4 == 0, random.normal(size=20))
+            where = {"regime": "few_shot", "shots": 2, "episode": episode, "fold": 0}
+            rows.append({"run": run, "strategy": strategy, "split": f"e{episode}", **where})
+    runs = runs_table(rows)
+    runs.loc[runs["run"] == "lora-3", "state"] = "pending"
+    later = runs.assign(state=runs["state"].mask(runs["run"] == "linear-3", "pending"))
+    known = ["estimate", "ci_low", "ci_high", "n_replicates"]
+    both = [
+        leaderboard(own, stored.__getitem__, replicates=100).set_index("strategy").loc["lora"]
+        for own in (later, runs)
+    ]
+    pd.testing.assert_series_equal(both[0][known], both[1][known])
+    # An episode that cannot be had is not drawn from.
+    impossible = runs.assign(state=runs["state"].mask(runs["episode"] == 3, "not_feasible"))
+    found = leaderboard(impossible, stored.__getitem__, replicates=100).set_index("strategy")
+    assert found.loc["lora", "ci_low"] != both[0]["ci_low"]
+    assert found.loc["lora", "estimate"] == both[0]["estimate"]
+
+
 def test_the_same_predictions_share_rank_and_best_group(two):
     runs, stored = two
     twin = runs[runs["strategy"] == "lora"].assign(strategy="vera")

@@ -119,7 +119,7 @@ def test_no_patient_is_named_but_where_runs_are_gone_on_with(done):
         if path.is_file() and any(name in path.read_bytes() for name in names)
     }
     database = {"results.db", "results.db-wal"}
-    assert naming <= {"cohort", "splits", "predictions", ".evaluated_cells", *database}
+    assert naming <= {"cohort", "splits", "predictions", ".evaluated_candidates", *database}
     assert {"cohort", "splits"} <= naming
 
 

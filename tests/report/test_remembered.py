@@ -7,54 +7,29 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from small_benchmark import done
 
-from prognobench.execution.benchmark import register, run_benchmark, write_preparation
-from prognobench.execution.prepare import prepare
 from prognobench.report import build as building
-from prognobench.report import kept_cells, remembered
+from prognobench.report import evaluating, kept_candidates
 from prognobench.report.remembered import FOLDER
 from prognobench.results.store import ResultsStore
-from prognobench.spec import parse_spec
-
-SPEC = {
-    "name": "small",
-    "cohort": {"source": "synthetic", "patients": 40},
-    "endpoints": ["mortality"],
-    "backbones": ["demo_vit"],
-    "strategies": ["linear"],
-    "regimes": [
-        {"name": "full_data", "folds": 2},
-        {"name": "few_shot", "shots": [2], "episodes": 2},
-    ],
-    "evaluation": {"replicates": 100},
-    "audit": {"near_duplicates": False},
-}
 
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory):
-    import torch
-
-    prepared = prepare(parse_spec(SPEC, "test"))
-    folder = tmp_path_factory.mktemp("remembered") / "out"
-    store = ResultsStore(folder)
-    write_preparation(prepared, folder)
-    todo = register(prepared, store)
-    assert run_benchmark(prepared, todo, store, torch.device("cpu"), lambda _: None) == 0
-    store.close()
-    return folder
+    return done(tmp_path_factory.mktemp("remembered") / "out")
 
 
 @pytest.fixture
 def evaluations(monkeypatch):
     made = []
-    evaluate = building._evaluate
+    evaluate = building.evaluate_candidates
 
     def counted(*given):
         made.append(1)
         return evaluate(*given)
 
-    monkeypatch.setattr(building, "_evaluate", counted)
+    monkeypatch.setattr(building, "evaluate_candidates", counted)
     return made
 
 
@@ -133,26 +108,6 @@ def test_altered_predictions_are_noticed(output, evaluations):
     path.write_bytes(before)
 
 
-def test_tables_are_written_as_pandas_writes_them(tmp_path):
-    table = pd.DataFrame(
-        {
-            "words, odd": ["a", "b,c", 'd "e"', None, "ünï\nline"],
-            "value": [1.0, 1e-5, 0.1 + 0.2, np.nan, -0.0],
-            "big": [1e22, 123456789.0, 1e16, 5e-324, 1 / 3],
-            "count": pd.array([1, None, 3, 4, 5], dtype="Int64"),
-            "truth": [True, False, True, True, False],
-            "maybe": pd.array([True, None, False, None, True], dtype="boolean"),
-            "empty": [np.nan] * 5,
-            "object": pd.Series([None, "x", None, "y", "z"], dtype=object),
-        }
-    )
-    for name, own in (("some", table), ("none", table.head(0))):
-        remembered._write(tmp_path / f"{name}.csv", own)
-        own.to_csv(tmp_path / f"{name}_pandas.csv", index=False)
-        mine, theirs = ((tmp_path / f"{name}{end}.csv").read_bytes() for end in ("", "_pandas"))
-        assert mine == theirs
-
-
 def test_the_report_reads_what_it_shows_and_trackers_read_all(output):
     store = ResultsStore(output)
     whole = building.evaluate(output, store).results
@@ -164,43 +119,86 @@ def test_the_report_reads_what_it_shows_and_trackers_read_all(output):
 
 
 @pytest.fixture
-def cells_evaluated(monkeypatch):
+def candidates_evaluated(monkeypatch):
     seen = []
-    made = building.leaderboard
+    made = evaluating.evaluate
 
-    def counted(runs, *given, **named):
-        seen.append(set(runs["regime"]))
-        return made(runs, *given, **named)
+    def counted(asked):
+        (regime,) = set(asked[0].runs["regime"])
+        seen.append(regime)
+        return made(asked)
 
-    monkeypatch.setattr(building, "leaderboard", counted)
+    monkeypatch.setattr(evaluating, "evaluate", counted)
     return seen
 
 
 def failed_few_shot(output):
     store = ResultsStore(output)
     runs = store.runs()
-    own = runs[(runs["regime"] == "few_shot") & (runs["state"] == "done")]
+    own = runs[
+        (runs["regime"] == "few_shot") & (runs["state"] == "done") & (runs["backbone"] != "control")
+    ]
     store.fail(own["run"].iloc[0], "it broke now", {})
     store.close()
 
 
-def damaged_cell(output):
+def damaged_candidates(output):
     failed_few_shot(output)
-    for path in (output / kept_cells.FOLDER).glob("*/results.parquet"):
+    for path in (output / kept_candidates.FOLDER).glob("*.parquet"):
         path.write_bytes(path.read_bytes()[:-10] + b"0123456789")
 
 
-@pytest.mark.parametrize("change", [failed_few_shot, damaged_cell])
-def test_new_runs_cost_their_own_cells_only(output, tmp_path, cells_evaluated, change):
+@pytest.mark.parametrize("change", [failed_few_shot, damaged_candidates])
+def test_new_runs_cost_their_own_candidates_only(output, tmp_path, candidates_evaluated, change):
     own = tmp_path / "out"
     shutil.copytree(output, own)
     report(own)
-    cells_evaluated.clear()
+    candidates_evaluated.clear()
     change(own)
-    by_cells = report(own)
-    # Draws are of all patients of a task: those of the other cell are the same patients.
-    few = [{"few_shot"}] if change is failed_few_shot else [{"full_data"}, {"few_shot"}]
-    assert sorted(map(sorted, cells_evaluated)) == sorted(map(sorted, few))
-    for folder in (kept_cells.FOLDER, FOLDER):
+    by_candidates = report(own)
+    if change is failed_few_shot:
+        assert candidates_evaluated == ["few_shot"]
+    else:
+        assert {"full_data", "few_shot"} == set(candidates_evaluated)
+    for folder in (kept_candidates.FOLDER, FOLDER):
         shutil.rmtree(own / folder)
-    assert report(own) == by_cells
+    assert report(own) == by_candidates
+
+
+def test_other_runs_of_a_plan_leave_a_candidate_as_it_is(output, tmp_path, candidates_evaluated):
+    """Its numbers hang on its own runs and on what is planned, not on how far the others are."""
+    own = tmp_path / "out"
+    shutil.copytree(output, own)
+    store = ResultsStore(own)
+    runs = store.runs()
+    controls = runs.loc[runs["backbone"] == "control", "run"]
+    for run in controls:
+        store.fail(run, "not yet", {})
+    store.close()
+    report(own)
+    part = pd.read_csv(own / "leaderboard.csv").query("backbone != 'control'")
+    report(output)
+    whole = pd.read_csv(output / "leaderboard.csv").query("backbone != 'control'")
+    names = ["regime", "shots", "backbone", "strategy", "estimate", "ci_low", "ci_high"]
+    pd.testing.assert_frame_equal(
+        part[names].reset_index(drop=True), whole[names].reset_index(drop=True)
+    )
+
+
+def test_many_files_are_put_into_one(output, tmp_path, candidates_evaluated, monkeypatch):
+    own = tmp_path / "out"
+    shutil.copytree(output, own)
+    shutil.rmtree(own / kept_candidates.FOLDER, ignore_errors=True)
+    shutil.rmtree(own / FOLDER, ignore_errors=True)
+    for module in (kept_candidates, evaluating):
+        monkeypatch.setattr(module, "AT_ONCE", 1)
+    monkeypatch.setattr(kept_candidates, "MOST_FILES", 2)
+    fresh = report(own)
+    candidates = len(candidates_evaluated)
+    assert len(list((own / kept_candidates.FOLDER).iterdir())) == candidates > 2
+    shutil.rmtree(own / FOLDER)
+    assert report(own) == fresh
+    assert len(list((own / kept_candidates.FOLDER).iterdir())) == 1
+    shutil.rmtree(own / FOLDER)
+    assert report(own) == fresh
+    assert len(candidates_evaluated) == candidates

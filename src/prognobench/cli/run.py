@@ -227,7 +227,7 @@ def _conclude(
     from prognobench.saliency.write import write_saliency
 
     spec, output = prepared.spec, store.output
-    made = evaluate(output, store)
+    made = evaluate(output, store, whole=bool(trackers))
     check_for_interruption()
     if spec.report.images and spec.report.saliency:
         log.say("maps of where the best candidates looked")

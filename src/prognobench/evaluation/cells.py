@@ -9,143 +9,173 @@ Machine Learning for Brain Disorders, chapter 20; Christodoulou et al. 2024, MIC
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from prognobench.cohorts.outcome_kinds import Kind
-from prognobench.evaluation import bootstrap
-from prognobench.evaluation.candidates import (
-    Key,
-    Unit,
-    chance_level,
-    estimate,
-    has_episodes,
-    make_unit,
-    run_groups,
-)
-from prognobench.evaluation.choice import chosen_rates
-from prognobench.evaluation.comparison import (
-    bootstrap_t,
-    holm,
-)
+from prognobench.evaluation.candidates import Key, Unit, has_episodes, run_groups
+from prognobench.evaluation.choice import IMPOSSIBLE
+from prognobench.evaluation.comparison import bootstrap_t, holm
 from prognobench.evaluation.controls import against_controls, is_control
-from prognobench.evaluation.finished import Map
-from prognobench.evaluation.kinds import Patients, effective_size
-from prognobench.evaluation.metrics import METRICS, SPREAD
+from prognobench.evaluation.evaluated import (
+    CandidateRuns,
+    Rule,
+    episode_draws,
+    evaluate_candidate,
+    headline_units,
+    units_again,
+)
+from prognobench.evaluation.finished import Runs
+from prognobench.evaluation.kinds import kind_of
+from prognobench.evaluation.metrics import METRICS, SHOWN, headline_of
 from prognobench.evaluation.named_tests import corrected_t, delong_of
-from prognobench.evaluation.paired import Candidate, paired_difference
+from prognobench.evaluation.paired import Candidate, UnitsOf, paired_difference
 from prognobench.evaluation.patients import Array
+from prognobench.evaluation.task import Task
 
-MOST_TAKEN = 64
-"""Sets of test patients, usually folds, whose draws are kept at hand."""
-
-DONE, PARTIAL = "done", "partial"
-STATE_ORDER = ("failed", "not_feasible", "not_applicable", "running", "pending")
-"""Which state a candidate without any finished run is given, the most telling first."""
+TASK = ["dataset", "endpoint"]
+SETTING = ["regime", "shots", "level"]
+NAMES = ["backbone", "strategy"]
 
 
 @dataclass(frozen=True)
-class Task:
-    """The patients of one dataset and endpoint, and the draws that all candidates share.
+class Cell:
+    """The runs of one task, regime and number of shots or level.
 
     Attributes:
         dataset: Name of the cohort.
         endpoint: Name of the endpoint.
-        patients: Per run that can be evaluated, its test patients.
-        thresholds: Per such run, its thresholds by operating point.
-        trained: Per such run, how many patients trained or validated it.
-        index: All test patients of the task, sorted.
-        weights: Multiplicities of shape [1 + B, patients], the first row all ones.
-        kind: The kind of the outcome.
+        runs: Its runs, with the columns of
+            :func:`~prognobench.evaluation.candidates.run_groups`.
+        members: The places of each candidate's runs, in the order of their names.
+        episodes: The few-shot episodes that are drawn from, in order; None where there are none.
+        tested: The patients that are drawn from.
+        rule: How its candidates are evaluated.
     """
 
     dataset: str
     endpoint: str
-    patients: Mapping[str, Patients]
-    thresholds: Mapping[str, Mapping[str, float | None]]
-    trained: Mapping[str, int]
-    index: pd.Index[Any]
-    weights: Array
-    kind: Kind = "binary"
-    _taken: dict[tuple[str, ...], Array] = field(default_factory=dict, repr=False)
+    runs: pd.DataFrame
+    members: Sequence[NDArray[np.intp]]
+    episodes: Sequence[Key] | None
+    tested: Sequence[str]
+    rule: Rule
 
-    def weights_of(self, run: str) -> Array:
-        """Return the multiplicities of the test patients of one run."""
-        patients = tuple(self.patients[run].patient_id)
-        if patients not in self._taken:
-            if len(self._taken) >= MOST_TAKEN:
-                self._taken.clear()
-            places = self.index.get_indexer(pd.Index(patients))
-            self._taken[patients] = np.take(self.weights, places, axis=1)
-        return self._taken[patients]
-
-    def of(self, runs: Iterable[str]) -> Task:
-        """Return the task with the patients of only some runs."""
-        patients = {run: self.patients[run] for run in runs}
-        return replace(
-            self,
-            patients=patients,
-            thresholds={run: self.thresholds[run] for run in patients},
-            trained={},
-            _taken={},
-        )
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return all but the draws: another process draws the same."""
-        return {**self.__dict__, "weights": len(self.weights) - 1, "_taken": {}}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Draw what :meth:`__getstate__` left out."""
-        own = (len(state["index"]), state["weights"], state["dataset"], state["endpoint"])
-        self.__dict__.update(state, weights=bootstrap.patient_multiplicities(*own))
+    def candidate(self, place: int) -> CandidateRuns:
+        """Return one of its candidates."""
+        own = self.runs.take(self.members[place])
+        return CandidateRuns(own, self.episodes, self.tested, self.rule)
 
 
-@dataclass(frozen=True)
-class Rule:
-    """How a leaderboard is made.
+def cells_of(
+    runs: pd.DataFrame,
+    tested: Mapping[tuple[str, str], Collection[str]],
+    metric: str,
+    replicates: int,
+    confidence: float,
+) -> Iterator[Cell]:
+    """Yield the cells of a benchmark, in order.
 
-    Attributes:
-        metric: Name of the metric candidates are ranked by.
-        others: Names of the further metrics that are shown.
+    Args:
+        runs: Runs from :func:`~prognobench.evaluation.choice.choose_runs`, each index once.
+        tested: The patients that are drawn from, by dataset and endpoint.
+        metric: The headline.
         replicates: Number of bootstrap replicates B.
         confidence: Share of the replicates an interval holds.
     """
+    for (dataset, endpoint), task in runs.groupby(TASK, sort=True):
+        kind = kind_of(task.iloc[0])
+        headline = headline_of(kind, metric)
+        others = tuple(name for name in SHOWN[kind] if name != headline)
+        rule = Rule(headline, others, replicates, confidence)
+        patients = tuple(sorted(tested[str(dataset), str(endpoint)]))
+        for _, cell in task.groupby(SETTING, sort=True, dropna=False):
+            own = cell.join(run_groups(cell))
+            candidate = own.groupby(NAMES, sort=True).ngroup().to_numpy()
+            ends = np.cumsum(np.bincount(candidate))[:-1]
+            members = np.split(np.argsort(candidate, kind="stable"), ends)
+            yield Cell(str(dataset), str(endpoint), own, members, _episodes(own), patients, rule)
 
-    metric: str
-    others: tuple[str, ...]
-    replicates: int
-    confidence: float
+
+def _episodes(runs: pd.DataFrame) -> list[Key] | None:
+    """Return the episodes that can be had, in order; None where there are none.
+
+    They are drawn from whether or not they are finished, so that what is known of a candidate does
+    not change as others go on.
+    """
+    if not has_episodes(runs):
+        return None
+    return sorted(set(runs.loc[~runs["state"].isin(IMPOSSIBLE), "group"]), key=repr)
 
 
-def cell_rows(
-    task: Task, runs: pd.DataFrame, rule: Rule, mapped: Map = map
-) -> list[dict[str, Any]]:
-    """Evaluate, rank and compare the candidates of one cell.
-
-    Controls are evaluated on the same draws, and are not ranked.
+def cell_rows(task: Task, runs: pd.DataFrame, rule: Rule) -> list[dict[str, Any]]:
+    """Evaluate, rank and compare the candidates of one cell whose predictions are at hand.
 
     Args:
         task: The patients and draws of the cell's task.
         runs: The cell's runs: one dataset, endpoint, regime and number of shots.
         rule: The metrics, the replicates and the confidence.
-        mapped: What evaluates the candidates.
 
     Returns:
         One leaderboard row a candidate, not yet sorted.
     """
-    runs = runs.join(run_groups(runs))
-    groups = _episodes(runs)
-    draws = _episode_draws(task, runs, groups, rule.replicates)
+    own = runs.join(run_groups(runs))
+    episodes = _episodes(own)
+    members = dict(iter(own.groupby(NAMES, sort=True)))
+    found = {names: evaluate_candidate(task, one, episodes, rule) for names, one in members.items()}
+
+    def units_of(candidate: Candidate) -> Sequence[Unit]:
+        names = candidate.row["backbone"], candidate.row["strategy"]
+        return headline_units(task, members[names], rule)
+
+    draws = episode_draws(own, episodes, rule.replicates)
+    return compared(list(found.values()), draws, rule, units_of)
+
+
+def rows_of(cell: Cell, found: Sequence[Candidate], read: Runs) -> list[dict[str, Any]]:
+    """Rank and compare the candidates of a cell.
+
+    Args:
+        cell: The cell.
+        found: Its candidates, evaluated, in their order.
+        read: What reads their runs, where a part of a candidate has to be estimated.
+
+    Returns:
+        One leaderboard row a candidate, not yet sorted.
+    """
+    places = {id(one): place for place, one in enumerate(found)}
+    draws = episode_draws(cell.runs, cell.episodes, cell.rule.replicates)
+
+    def units_of(candidate: Candidate) -> Sequence[Unit]:
+        return units_again(cell.candidate(places[id(candidate)]), read)
+
+    return compared(found, draws, cell.rule, units_of)
+
+
+def compared(
+    everybody: Sequence[Candidate],
+    draws: Mapping[Key, Array] | None,
+    rule: Rule,
+    units_of: UnitsOf,
+) -> list[dict[str, Any]]:
+    """Rank and compare the candidates of one cell.
+
+    Controls are evaluated on the same draws, and are not ranked.
+
+    Args:
+        everybody: The candidates and controls, evaluated.
+        draws: Multiplicities of the episodes, where there are any.
+        rule: How they were evaluated.
+        units_of: As of :func:`~prognobench.evaluation.paired.paired_difference`.
+
+    Returns:
+        One leaderboard row a candidate, not yet sorted.
+    """
     metric = METRICS[rule.metric]
-    asked = (
-        (task.of(_finished(members)), members, groups, rule)
-        for _, members in runs.groupby(["backbone", "strategy"], sort=True)
-    )
-    everybody = list(mapped(_candidate, asked))
     candidates = [entry for entry in everybody if not is_control(entry.row)]
     controls = [entry for entry in everybody if is_control(entry.row)]
     with_estimate = [entry for entry in candidates if np.isfinite(entry.headline[0])]
@@ -155,141 +185,32 @@ def cell_rows(
         for entry, standing in zip(order, standings, strict=True):
             # Equal estimates share a rank: the order of names is no evidence.
             entry.row["rank"] = 1 + bisect_left(standings, standing)
-            _compare(task, entry, order[0], draws, rule)
+            _compare(entry, order[0], draws, rule, units_of)
         _correct(order)
-    against_controls(candidates, controls, draws, metric, rule.confidence)
+    against_controls(
+        candidates, controls, draws, metric, confidence=rule.confidence, units_of=units_of
+    )
     return [entry.row for entry in everybody]
 
 
-def _finished(runs: pd.DataFrame) -> list[str]:
-    """Return the runs that are done."""
-    states = zip(runs["run"], runs["state"], strict=True)
-    return [run for run, state in states if state == DONE]
-
-
-def _episodes(runs: pd.DataFrame) -> list[Key] | None:
-    """Return the episodes that any candidate finished, in order; None where there are none."""
-    if not has_episodes(runs):
-        return None
-    return sorted(set(runs.loc[runs["state"] == DONE, "group"]), key=repr)
-
-
-def _episode_draws(
-    task: Task, runs: pd.DataFrame, groups: Sequence[Key] | None, replicates: int
-) -> dict[Key, Array] | None:
-    """Draw the cell's episodes, the same for all candidates."""
-    if groups is None:
-        return None
-    if not groups:
-        return {}
-    weights = bootstrap.episode_multiplicities(
-        len(groups), replicates, task.dataset, task.endpoint, str(runs["regime"].iloc[0])
-    )
-    return {group: weights[:, place] for place, group in enumerate(groups)}
-
-
-def _candidate(asked: tuple[Task, pd.DataFrame, Sequence[Key] | None, Rule]) -> Candidate:
-    """Evaluate one candidate's runs; a candidate without a finished run gets an empty row."""
-    task, runs, groups, rule = asked
-    metric = METRICS[rule.metric]
-    row = _empty_row(runs, rule)
-    if not row["n_runs"]:
-        return Candidate(row, [], {}, np.full(1 + rule.replicates, np.nan), False, 0)
-    done = runs[runs["state"] == DONE]
-    draws = _episode_draws(task, runs, groups, rule.replicates)
-    units = [
-        make_unit(
-            run["key"],
-            run["group"],
-            task.patients[run["run"]],
-            thresholds=task.thresholds[run["run"]],
-            weights=task.weights_of(run["run"]),
-            metrics=(rule.metric, *rule.others),
-        )
-        for run in done.to_dict("records")
-    ]
-    tested = _tested(task, done["run"])
-    rarer = effective_size(tested, task.kind)
-    if task.kind != "ordinal":
-        row["n_positive"] = events = sum(target > 0 for target in tested.values())
-    if task.kind == "binary":
-        row["prevalence"] = events / len(tested)
-    row |= {
-        "n_patients": len(tested),
-        "chance": chance_level(units, metric),
-        **dict(zip(("fold_mean", "fold_sd"), _spread(units, rule.metric), strict=True)),
-        **{f"{name}_chance": chance_level(units, METRICS[name]) for name in rule.others},
-        **{
-            f"{name}_{end}": value
-            for name in rule.others
-            if name in SPREAD
-            for end, value in zip(("fold_mean", "fold_sd"), _spread(units, name), strict=True)
-        },
-        "trainable_parameters": int(done["trainable_parameters"].max()),
-        "train_seconds": float(done["train_seconds"].mean()),
-    }
-    headline = estimate(units, metric, draws)
-    for name in (rule.metric, *rule.others):
-        values = headline if name == rule.metric else estimate(units, METRICS[name], draws)
-        low, high = (
-            bootstrap.percentile_interval(values[1:], rule.confidence, rarer)
-            if np.isfinite(values[0])
-            else (np.nan, np.nan)
-        )
-        columns = (
-            ("estimate", "ci_low", "ci_high")
-            if name == rule.metric
-            else (name, f"{name}_ci_low", f"{name}_ci_high")
-        )
-        row |= dict(zip(columns, (float(values[0]), low, high), strict=True))
-    row["n_replicates"] = int(np.isfinite(headline[1:]).sum())
-    notes = [*_run_notes(runs), *_unit_notes(units, rule.metric)]
-    rates = chosen_rates(done)
-    if rates:
-        notes.append(rates)
-    which = "the rarer class has" if task.kind == "binary" else "there are"
-    noun = "test patients with the event" if task.kind == "time_to_event" else "test patients"
-    if rarer < bootstrap.SMALLEST_CLASS:
-        notes.append(f"no interval: {which} {rarer} {noun}")
-    elif rarer < bootstrap.FEW:
-        notes.append(
-            f"{which} {rarer} {noun}: with fewer than {bootstrap.FEW} the "
-            "interval is only a rough one"
-        )
-    if row["ci_low"] == row["ci_high"] and not all(rule.metric in u.constant for u in units):
-        notes.append("the interval has no width: resampling these patients never changes the value")
-    row["reason"] = "; ".join(notes) or None
-    names = dict(zip(done["key"], done["run"], strict=True))
-    kept = [unit.only(rule.metric, summed=draws is None) for unit in units]
-    return Candidate(row, kept, names, headline, len(done) == len(runs), rarer)
-
-
-def _spread(units: Sequence[Unit], metric: str) -> tuple[float, float]:
-    """Return mean and standard deviation (n - 1) over folds or episodes with a value."""
-    values = np.array([unit.valued[metric][0] for unit in units])
-    values = values[np.isfinite(values)]
-    mean = float(values.mean()) if len(values) else float("nan")
-    return mean, float(values.std(ddof=1)) if len(values) > 1 else float("nan")
-
-
 def _compare(
-    task: Task,
     entry: Candidate,
     best: Candidate,
-    draws: dict[Key, Array] | None,
+    draws: Mapping[Key, Array] | None,
     rule: Rule,
+    units_of: UnitsOf,
 ) -> None:
     """Write the paired difference to the best into a candidate's row."""
-    difference = paired_difference(entry, best, draws, METRICS[rule.metric])
+    difference = paired_difference(entry, best, draws, METRICS[rule.metric], units_of)
     if difference is None:
         entry.row["best_group"] = True
         return
     found = bootstrap_t(difference, min(entry.rarer, best.rarer), rule.confidence)
     if entry is not best:
-        over_folds = corrected_t(task.trained, entry, best, rule.metric)
+        over_folds = corrected_t(entry, best)
         if over_folds is not None:
             entry.row["p_corrected_t"] = over_folds.p_value
-        of_ranking = delong_of(task.patients, entry, best, rule.confidence)
+        of_ranking = delong_of(entry, best, rule.confidence)
         if of_ranking is not None:
             entry.row["p_delong"] = of_ranking.p_value
             if rule.metric == "auroc":
@@ -311,60 +232,3 @@ def _correct(ranked: Sequence[Candidate]) -> None:
     corrected = holm([entry.row.get("p_value", np.nan) for entry in others])
     for entry, p_value in zip(others, corrected, strict=True):
         entry.row["p_holm"] = p_value
-
-
-def _empty_row(runs: pd.DataFrame, rule: Rule) -> dict[str, Any]:
-    """Return a candidate's row with its names, counts and state, and no number yet."""
-    # Plain lists: most of a large benchmark may be rows of this kind.
-    states = runs["state"].tolist()
-    done = states.count(DONE)
-    if done == len(runs):
-        state = DONE
-    elif done:
-        state = PARTIAL
-    else:
-        state = next((name for name in STATE_ORDER if name in states), "failed")
-    told = zip(states, runs["reason"].tolist(), strict=True)
-    reasons = sorted({str(reason) for state, reason in told if state != DONE and pd.notna(reason)})
-    named = ("dataset", "endpoint", "regime", "shots", "level", "backbone", "strategy")
-    return {
-        **{name: runs[name].iloc[0] for name in named},
-        "metric": rule.metric,
-        "best_group": False,
-        "n_runs": done,
-        "n_failed": states.count("failed"),
-        "state": state,
-        "reason": "; ".join(reasons[:3]) or None,
-    }
-
-
-def _run_notes(runs: pd.DataFrame) -> list[str]:
-    """Say how many of a candidate's runs are missing, with the first reason."""
-    notes = []
-    for state, members in runs[runs["state"] != DONE].groupby("state"):
-        reasons = members["reason"].dropna().astype(str)
-        because = f": {reasons.iloc[0]}" if len(reasons) else ""
-        words = str(state).replace("_", " ")
-        notes.append(f"{len(members)} of {len(runs)} runs {words}{because}")
-    return notes
-
-
-def _unit_notes(units: Sequence[Unit], metric: str) -> list[str]:
-    """Say in how many runs the metric is undefined or the prediction constant."""
-    notes = []
-    without = [unit.undefined[metric] for unit in units if metric in unit.undefined]
-    if without:
-        notes.append(f"undefined in {len(without)} of {len(units)} runs: {without[0]}")
-    constant = sum(metric in unit.constant for unit in units)
-    if constant:
-        notes.append(f"constant prediction in {constant} of {len(units)} runs")
-    return notes
-
-
-def _tested(task: Task, runs: pd.Series[str]) -> dict[str, float]:
-    """Return each patient that a candidate's runs tested, with the outcome."""
-    tested: dict[str, float] = {}
-    for run in runs:
-        patients = task.patients[run]
-        tested.update(zip(patients.patient_id, patients.target.tolist(), strict=True))
-    return tested

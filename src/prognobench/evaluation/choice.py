@@ -10,6 +10,7 @@ import pandas as pd
 
 DONE = "done"
 UNFINISHED = ("pending", "running")
+IMPOSSIBLE = ("not_feasible", "not_applicable")
 
 SAME = ["dataset", "endpoint", "backbone", "strategy", "regime", "split", "seed"]
 """What the runs of one grid have in common; their learning rates tell them apart."""

@@ -15,7 +15,7 @@ import numpy as np
 from prognobench.evaluation.candidates import Key
 from prognobench.evaluation.comparison import bootstrap_t
 from prognobench.evaluation.metric import Metric
-from prognobench.evaluation.paired import Candidate, paired_difference
+from prognobench.evaluation.paired import Candidate, UnitsOf, paired_difference
 from prognobench.evaluation.patients import Array
 
 CONTROL = "control"
@@ -46,7 +46,9 @@ def against_controls(
     controls: Sequence[Candidate],
     draws: Mapping[Key, Array] | None,
     metric: Metric,
+    *,
     confidence: float,
+    units_of: UnitsOf,
 ) -> None:
     """Write into each candidate's row how it compares with the best control.
 
@@ -63,6 +65,7 @@ def against_controls(
         draws: Multiplicities of the episodes, where there are any.
         metric: The metric.
         confidence: Share of the replicates an interval holds.
+        units_of: As of :func:`~prognobench.evaluation.paired.paired_difference`.
     """
     able = [
         control
@@ -75,7 +78,7 @@ def against_controls(
     for candidate in candidates:
         if not np.isfinite(candidate.headline[0]):
             continue
-        difference = paired_difference(candidate, best, draws, metric)
+        difference = paired_difference(candidate, best, draws, metric, units_of)
         if difference is None:
             continue
         found = bootstrap_t(difference, min(candidate.rarer, best.rarer), confidence)

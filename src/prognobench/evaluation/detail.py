@@ -11,8 +11,7 @@ import pandas as pd
 
 from prognobench.evaluation import bootstrap
 from prognobench.evaluation.candidates import has_episodes, run_groups
-from prognobench.evaluation.cells import DONE, Task
-from prognobench.evaluation.choice import choose_runs
+from prognobench.evaluation.choice import DONE, choose_runs
 from prognobench.evaluation.controls import CONTROL
 from prognobench.evaluation.finished import Runs
 from prognobench.evaluation.operating_curves import (
@@ -26,7 +25,7 @@ from prognobench.evaluation.operating_curves import (
 from prognobench.evaluation.patients import PatientPredictions, Predictions
 from prognobench.evaluation.scores import PatientScores, agreement
 from prognobench.evaluation.subgroups import SUBGROUP_COLUMNS, patient_groups, subgroup_values
-from prognobench.evaluation.tables import read_task
+from prognobench.evaluation.task import Task, read_task
 from prognobench.evaluation.time_curves import (
     ExaminedTimes,
     calibration_at,
@@ -157,7 +156,7 @@ def _task_details(
     confidence: float,
 ) -> tuple[list[pd.DataFrame], list[pd.DataFrame]]:
     chosen = choose_runs(runs.reset_index(drop=True))
-    task, chosen = read_task(chosen.astype({"reason": object}), read, replicates)
+    task, chosen = read_task(chosen, read, replicates)
     done = chosen[chosen["state"] == DONE]
     done = done.join(run_groups(done))
     drawn: dict[Any, Any] = {}

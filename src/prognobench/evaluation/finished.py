@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -27,6 +27,24 @@ Map: TypeAlias = Callable[..., Iterable[Any]]
 
 
 @dataclass(frozen=True)
+class Measured:
+    """Every metric of one run's test part, in their order.
+
+    Attributes:
+        value: The value of each, NaN where undefined.
+        reasons: Why they are undefined.
+        constant: Whether what they read is the same for everybody.
+        size: How many patients (or images) there are, and how many of them had the event; -1 where
+            the outcome is none.
+    """
+
+    value: Array
+    reasons: Sequence[str | None]
+    constant: Sequence[bool]
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Tested:
     """What one run predicted for its test part, patients or images counting once.
 
@@ -42,14 +60,16 @@ class Tested:
     kind: Kind = "binary"
 
     @cached_property
-    def measured(self) -> tuple[Array, list[str | None], list[bool]]:
-        """Of each metric: its value, why it has none, whether it saw no change."""
+    def measured(self) -> Measured:
+        """Every metric of the kind of outcome."""
         sample = sample_of(self.patients, self.thresholds)
         metrics = metrics_of(self.kind).values()
-        return (
+        events = self.patients.positives
+        return Measured(
             np.array([metric(sample)[0] for metric in metrics]),
             [metric.undefined_reason(sample) for metric in metrics],
             [metric.constant_prediction(sample) for metric in metrics],
+            (len(self.patients.target), -1 if events is None else events),
         )
 
 
@@ -104,6 +124,13 @@ class Runs:
         """Return predictions as runs."""
         return predictions if isinstance(predictions, Runs) else cls(predictions)
 
+    def only(self, runs: Iterable[str]) -> Runs:
+        """Return what reads some runs, here or in another process."""
+        names = list(runs)
+        part = Runs(_Sources({run: self._source(run) for run in names}))
+        part._read = {run: self._read[run] for run in names if run in self._read}
+        return part
+
     def read(self, runs: pd.DataFrame) -> None:
         """Read runs that have not been read yet.
 
@@ -128,6 +155,20 @@ class Runs:
         if isinstance(found, str):
             raise UnusablePredictionsError(found)
         return found
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """What gives the predictions of some runs.
+
+    Attributes:
+        of: What gives those of a run, by the run.
+    """
+
+    of: Mapping[str, Predictions]
+
+    def __call__(self, run: str) -> pd.DataFrame:
+        return self.of[run](run)
 
 
 def _named(run: Mapping[Any, Any]) -> tuple[str, float, float, Kind]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from prognobench.cohorts.outcome_kinds import Kind
 from prognobench.evaluation.patients import (
@@ -26,6 +28,13 @@ def kind_of(run: Mapping[Any, Any] | pd.Series[Any]) -> Kind:
     """Return the kind of outcome of a run by its columns; those that say nothing are of events."""
     kind: Kind = run.get("kind", "binary")
     return kind
+
+
+def kinds_of(runs: pd.DataFrame) -> NDArray[np.object_]:
+    """Return the kind of outcome of each run of a table."""
+    if "kind" not in runs:
+        return np.full(len(runs), "binary", dtype=object)
+    return runs["kind"].to_numpy(dtype=object)
 
 
 def read_patients(

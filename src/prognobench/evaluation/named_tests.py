@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from prognobench.evaluation.candidates import Key
@@ -12,63 +10,47 @@ from prognobench.evaluation.comparison import (
     corrected_resampled_t,
     delong_over_folds,
 )
-from prognobench.evaluation.kinds import Patients
 from prognobench.evaluation.paired import Candidate
-from prognobench.evaluation.patients import PatientPredictions
 
 
-def corrected_t(
-    trained: Mapping[str, int], first: Candidate, second: Candidate, metric: str
-) -> Comparison | None:
+def corrected_t(first: Candidate, second: Candidate) -> Comparison | None:
     """Return the corrected resampled t-test over folds or episodes.
 
     Args:
-        trained: How many patients trained or validated each run.
         first: A candidate.
         second: Another.
-        metric: The metric by which they are ranked.
 
     Returns:
         The test; None where fewer than two folds have a value of both.
     """
-    own, other = ({unit.key: unit for unit in side.units} for side in (first, second))
     common = _common(first, second)
-    pairs = [(own[key].valued[metric][0], other[key].valued[metric][0]) for key in common]
+    pairs = [(first.runs[key].value, second.runs[key].value) for key in common]
     pairs = [pair for pair in pairs if np.isfinite(pair).all()]
     if len(pairs) < 2:
         return None
-    tested = np.mean([own[key].size[0] / trained[first.runs[key]] for key in common])
+    tested = np.mean([first.runs[key].tested / first.runs[key].trained for key in common])
     left, right = zip(*pairs, strict=True)
     return corrected_resampled_t(left, right, float(tested))
 
 
-def delong_of(
-    patients: Mapping[str, Patients], first: Candidate, second: Candidate, confidence: float
-) -> Comparison | None:
+def delong_of(first: Candidate, second: Candidate, confidence: float) -> Comparison | None:
     """Return DeLong's test of the AUROC.
 
     Args:
-        patients: The test patients of each run.
         first: A candidate.
         second: Another.
         confidence: Share of repetitions in which the interval holds the truth.
 
     Returns:
-        The test; None where the outcome is no event, a patient is tested twice, or a fold has
-        fewer than two patients of a class.
+        The test; None where the outcome is no event, a candidate tests a patient twice, or a fold
+        has fewer than two patients of a class.
     """
-    folds = [
-        (left, right)
-        for left, right in (
-            (patients[first.runs[key]], patients[second.runs[key]])
-            for key in _common(first, second)
-        )
-        if isinstance(left, PatientPredictions) and isinstance(right, PatientPredictions)
-    ]
-    tested = [patient for left, _ in folds for patient in left.patient_id]
-    if len(set(tested)) != len(tested):
-        return None
-    scored = [(a.target, a.probability, b.probability) for a, b in folds]
+    scored = []
+    for key in _common(first, second):
+        own, other = first.runs[key].scores, second.runs[key].scores
+        if own is None or other is None:
+            return None
+        scored.append((own[0], own[1], other[1]))
     return delong_over_folds(scored, confidence)
 
 

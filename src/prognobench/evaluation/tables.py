@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Collection, Mapping
+import contextlib
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,11 @@ import pandas as pd
 
 from prognobench.cohorts.outcome_kinds import Kind
 from prognobench.errors import UserError
-from prognobench.evaluation import bootstrap
-from prognobench.evaluation.cells import DONE, Rule, Task, cell_rows
-from prognobench.evaluation.choice import UNFINISHED, choose_runs
-from prognobench.evaluation.finished import Runs
-from prognobench.evaluation.kinds import Patients, kind_of
+from prognobench.evaluation.cells import cells_of, rows_of
+from prognobench.evaluation.choice import DONE, UNFINISHED, choose_runs
+from prognobench.evaluation.evaluated import evaluate
+from prognobench.evaluation.finished import Measured, Runs
+from prognobench.evaluation.kinds import kinds_of
 from prognobench.evaluation.metrics import (
     HEADLINE,
     METRICS,
@@ -30,6 +30,7 @@ from prognobench.evaluation.patients import (
     Unit,
     UnusablePredictionsError,
 )
+from prognobench.evaluation.task import agree, outcomes_of
 
 RUN_COLUMNS = (
     "run",
@@ -140,21 +141,55 @@ def run_metrics(
     """
     _check_runs(runs)
     chosen = choose_runs(runs)
-    chosen = chosen[~chosen["state"].isin(UNFINISHED)].reset_index(drop=True)
+    done = chosen[chosen["state"] == DONE]
     read = Runs.of(predictions)
-    read.read(chosen[chosen["state"] == DONE])
-    kinds = [kind_of(run) for run in chosen.to_dict("records")]
+    read.read(done)
+    measured: dict[str, Measured | str] = {}
+    for run in done.to_dict("records"):
+        try:
+            measured[run["run"]] = read.finished(run).by(unit).measured
+        except UnusablePredictionsError as error:
+            measured[run["run"]] = str(error)
+    table = results_table(chosen, measured)
+    return table.astype({name: chosen[name].dtype for name in _words(chosen)} | {"metric": "str"})
+
+
+def _words(runs: pd.DataFrame) -> list[str]:
+    """Return the columns of results that are words of the runs."""
+    names = RESULT_COLUMNS[: RESULT_COLUMNS.index("metric")]
+    return [name for name in names if not pd.api.types.is_numeric_dtype(runs[name].dtype)]
+
+
+def results_table(chosen: pd.DataFrame, measured: Mapping[str, Measured | str]) -> pd.DataFrame:
+    """Return ``results.csv`` of runs that are measured, as :func:`run_metrics` does.
+
+    Its words are categories: millions of rows hold few different ones.
+
+    Args:
+        chosen: Runs from :func:`~prognobench.evaluation.choice.choose_runs`.
+        measured: By run that is done, its metrics; or why it has none.
+    """
+    chosen = chosen[~chosen["state"].isin(UNFINISHED)].reset_index(drop=True)
+    kinds = kinds_of(chosen)
     tables = [
-        _measured(chosen[np.array([own == kind for own in kinds], dtype=bool)], kind, read, unit)
+        _measured(chosen[kinds == kind], kind, measured)
         for kind in SHOWN
-        if kind in kinds or kind == "binary"
+        if kind == "binary" or (kinds == kind).any()
     ]
-    table = pd.concat(tables) if len(tables) > 1 else tables[0]
-    table = table.sort_index(kind="stable").reset_index(drop=True)
-    return table.astype({"shots": "Int64"})
+    table = _together(tables) if len(tables) > 1 else tables[0]
+    return table.reset_index(drop=True).astype({"shots": "Int64"})
 
 
-def _measured(chosen: pd.DataFrame, kind: Kind, read: Runs, unit: Unit) -> pd.DataFrame:
+def _together(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of tables in the order of their index."""
+    words = [name for name, kind in tables[0].dtypes.items() if kind == "category"]
+    plain = [own.astype(dict.fromkeys(words, object)) for own in tables]
+    return pd.concat(plain).sort_index(kind="stable").astype(dict.fromkeys(words, "category"))
+
+
+def _measured(
+    chosen: pd.DataFrame, kind: Kind, measured: Mapping[str, Measured | str]
+) -> pd.DataFrame:
     """Return the rows of runs of one kind of outcome, each on the index of its run."""
     names = list(metrics_of(kind))
     metrics, count = len(names), len(chosen)
@@ -162,36 +197,42 @@ def _measured(chosen: pd.DataFrame, kind: Kind, read: Runs, unit: Unit) -> pd.Da
     reasons = np.full((count, metrics), None, dtype=object)
     flags = np.full((count, metrics), None, dtype=object)
     sizes = np.full((count, 2), -1, dtype=np.int64)
-    for place, run in enumerate(chosen.to_dict("records")):
-        trouble = run["reason"]
-        if run["state"] == DONE:
-            try:
-                tested = read.finished(run).by(unit)
-                values[place], reasons[place], constant = tested.measured
-                flags[place, constant] = CONSTANT_PREDICTION
-                events = tested.patients.positives
-                sizes[place] = len(tested.patients.target), -1 if events is None else events
-                continue
-            except UnusablePredictionsError as error:
-                trouble = str(error)
-        words = str(run["state"]).replace("_", " ")
-        reasons[place] = f"the run is {words}" if pd.isna(trouble) else str(trouble)
-    levels = [[_chance(name, *own) for name in names] for own in sizes.tolist()]
-    known = np.repeat(np.arange(count), metrics)
-    table = chosen[list(RESULT_COLUMNS[:11])].take(known)
-    table["metric"] = np.tile(np.array(names, dtype=object), count)
+    told = zip(chosen["run"], chosen["state"], chosen["reason"], strict=True)
+    for place, (run, state, reason) in enumerate(told):
+        own = measured.get(run, reason) if state == DONE else reason
+        if isinstance(own, Measured):
+            values[place], reasons[place], sizes[place] = own.value, own.reasons, own.size
+            if any(own.constant):
+                flags[place, np.array(own.constant)] = CONSTANT_PREDICTION
+        else:
+            words = str(state).replace("_", " ")
+            reasons[place] = f"the run is {words}" if pd.isna(own) else str(own)
+    # Folds are of few different sizes.
+    different, size_of = np.unique(sizes, axis=0, return_inverse=True)
+    levels = [[_chance(name, *size) for name in names] for size in different.tolist()]
+    table: dict[str, Any] = {}
+    for name in RESULT_COLUMNS[: RESULT_COLUMNS.index("metric")]:
+        column = chosen[name]
+        if pd.api.types.is_numeric_dtype(column.dtype):
+            table[name] = column.repeat(metrics).array
+        else:
+            codes, known = pd.factorize(column)
+            table[name] = pd.Categorical.from_codes(
+                np.repeat(codes.astype(np.int32), metrics), pd.Index(known)
+            )
+    table["metric"] = pd.Categorical.from_codes(np.tile(np.arange(metrics), count), pd.Index(names))
     table["value"] = values.ravel()
-    table["chance"] = np.array(levels, dtype=np.float64).ravel()
+    table["chance"] = (
+        np.array(levels, dtype=np.float64).reshape(-1, metrics)[size_of.ravel()].ravel()
+    )
     table["reason"] = reasons.ravel()
-    for column, name in enumerate(("n_test", "n_positive")):
-        number = np.repeat(sizes[:, column], metrics)
-        table[name] = pd.array(number, dtype="Int64")
-        table[name] = table[name].mask(number < 0)
+    for place, name in enumerate(("n_test", "n_positive")):
+        number = np.repeat(sizes[:, place], metrics)
+        table[name] = pd.arrays.IntegerArray(number, number < 0)
     table["flag"] = flags.ravel()
-    return table
+    return pd.DataFrame(table, index=np.repeat(chosen.index, metrics), copy=False)
 
 
-@functools.lru_cache(maxsize=65536)
 def _chance(name: str, patients: int, events: int) -> float:
     """Return the chance level of a metric at the size of a fold; NaN where there is none."""
     metric = METRICS[name]
@@ -207,8 +248,6 @@ def leaderboard(
     metric: str = HEADLINE,
     replicates: int = 1000,
     confidence: float = 0.95,
-    *,
-    further: Mapping[tuple[str, str], Mapping[str, float]] | None = None,
 ) -> pd.DataFrame:
     """Estimate, rank and compare all candidates: ``leaderboard.csv``.
 
@@ -233,8 +272,6 @@ def leaderboard(
             headline of their kind.
         replicates: Number of bootstrap replicates, at least 1.
         confidence: Share of the replicates an interval holds, between 0 and 1.
-        further: By dataset and endpoint, patients with their outcomes that runs tested which
-            are not given: draws are of all patients of a task.
 
     Returns:
         Columns :func:`leaderboard_columns`, one row a dataset, endpoint, regime, number of
@@ -256,20 +293,29 @@ def leaderboard(
             f"replicates must be at least 1 and confidence between 0 and 1, "
             f"not {replicates} and {confidence}"
         )
-    rows: list[dict[str, Any]] = []
     read = Runs.of(predictions)
     chosen = choose_runs(runs.reset_index(drop=True))
-    for (dataset, endpoint), members in chosen.groupby(["dataset", "endpoint"], sort=True):
-        plain = members.astype({"reason": object})  # a column of missing reasons has no words yet
-        task, task_runs = read_task(
-            plain, read, replicates, (further or {}).get((str(dataset), str(endpoint)))
-        )
-        headline = headline_of(task.kind, metric)
-        others = tuple(name for name in SHOWN[task.kind] if name != headline)
-        rule = Rule(headline, others, replicates, confidence)
-        for _, cell in task_runs.groupby(["regime", "shots", "level"], sort=True, dropna=False):
-            rows.extend(cell_rows(task, cell, rule, read.map))
-    columns = leaderboard_columns(metric, set(runs["kind"]) if "kind" in runs else ())
+    tested = _tested(chosen, read)
+    rows: list[dict[str, Any]] = []
+    for cell in cells_of(chosen, tested, metric, replicates, confidence):
+        candidates = map(cell.candidate, range(len(cell.members)))
+        asked = ((own, read.only(own.runs["run"])) for own in candidates)
+        found = [own.candidate for own in read.map(evaluate, asked)]
+        rows += rows_of(cell, found, read)
+    return leaderboard_of(rows, metric, kinds_of(runs))
+
+
+def leaderboard_of(
+    rows: Sequence[Mapping[str, Any]], metric: str, kinds: Collection[Kind]
+) -> pd.DataFrame:
+    """Return rows of cells as a table, in their order.
+
+    Args:
+        rows: From :func:`~prognobench.evaluation.cells.rows_of`.
+        metric: The headline.
+        kinds: The kinds of outcome of the benchmark.
+    """
+    columns = leaderboard_columns(metric, set(kinds))
     counts = ("n_patients", "n_positive", "n_runs", "n_failed", "n_replicates")
     integers = ("rank", "shots", *counts, "trainable_parameters")
     words = {"dataset", "endpoint", "regime", "backbone", "strategy", "metric", "control", "state"}
@@ -286,81 +332,25 @@ def leaderboard(
     return in_order(table)
 
 
+def _tested(chosen: pd.DataFrame, read: Runs) -> dict[tuple[str, str], dict[str, float]]:
+    """Return the patients that runs tested, with their outcomes, by dataset and endpoint."""
+    done = chosen[chosen["state"] == DONE]
+    read.read(done)
+    tested: dict[tuple[str, str], dict[str, float]] = {}
+    for dataset, endpoint in zip(chosen["dataset"], chosen["endpoint"], strict=True):
+        tested.setdefault((str(dataset), str(endpoint)), {})
+    for run in done.to_dict("records"):
+        with contextlib.suppress(UnusablePredictionsError):
+            task = str(run["dataset"]), str(run["endpoint"])
+            found = outcomes_of(read.finished(run).by_patient.patients)
+            agree(tested[task], found, *task)
+    return tested
+
+
 def in_order(leaderboard: pd.DataFrame) -> pd.DataFrame:
     """Return a leaderboard's rows in their order: by cell, then by rank and by name."""
     order = ["dataset", "endpoint", "regime", "shots", "level", "rank", "backbone", "strategy"]
     return leaderboard.sort_values(order, na_position="last", ignore_index=True)
-
-
-def read_task(
-    runs: pd.DataFrame,
-    predictions: Predictions | Runs,
-    replicates: int,
-    further: Mapping[str, float] | None = None,
-) -> tuple[Task, pd.DataFrame]:
-    """Read the test patients of a task's runs, and draw the patients once for all of them.
-
-    Args:
-        runs: Runs of one dataset and endpoint, from
-            :func:`~prognobench.evaluation.choice.choose_runs`.
-        predictions: Gives the stored image predictions of a run that is done.
-        replicates: Number of bootstrap replicates.
-        further: Patients with their outcomes, besides those of these runs.
-
-    Returns:
-        The task, and the runs; those whose stored predictions cannot be evaluated are failed in
-        it, with the reason.
-
-    Raises:
-        UserError: When a patient has different targets in different runs.
-    """
-    dataset, endpoint = str(runs["dataset"].iloc[0]), str(runs["endpoint"].iloc[0])
-    kind = kind_of(runs.iloc[0])
-    patients: dict[str, Patients] = {}
-    thresholds: dict[str, Mapping[str, float | None]] = {}
-    trained: dict[str, int] = {}
-    outcome: dict[str, float] = dict(further or {})
-    read = Runs.of(predictions)
-    done = runs[runs["state"] == DONE]
-    read.read(done)
-    for place, run in done.to_dict("index").items():
-        try:
-            own = read.finished(run)
-        except UnusablePredictionsError as error:
-            runs.loc[place, ["state", "reason"]] = ["failed", str(error)]
-            continue
-        tested = own.by_patient.patients
-        patients[run["run"]] = tested
-        thresholds[run["run"]] = own.by_patient.thresholds
-        trained[run["run"]] = own.trained
-        for patient, target in zip(tested.patient_id, tested.target.tolist(), strict=True):
-            if outcome.setdefault(patient, target) != target:
-                raise UserError(
-                    f"the runs of {dataset}, {endpoint} disagree on a patient's outcome: their "
-                    "predictions come from different cohorts, and must not share an output folder"
-                )
-    index = pd.Index(sorted(outcome), dtype=object)
-    weights = bootstrap.patient_multiplicities(len(index), replicates, dataset, endpoint)
-    return Task(dataset, endpoint, patients, thresholds, trained, index, weights, kind), runs
-
-
-def tested_patients(runs: pd.DataFrame, predictions: Predictions | Runs) -> dict[str, float]:
-    """Return the patients that runs of one dataset and endpoint tested, with their outcomes.
-
-    Args:
-        runs: The runs.
-        predictions: Gives the stored image predictions of a run that is done.
-
-    Raises:
-        UserError: When they disagree on an outcome.
-    """
-    chosen = choose_runs(runs.reset_index(drop=True)).astype({"reason": object})
-    task, _ = read_task(chosen, predictions, 1)
-    return {
-        patient: target
-        for own in task.patients.values()
-        for patient, target in zip(own.patient_id, own.target.tolist(), strict=True)
-    }
 
 
 def _check_runs(runs: pd.DataFrame) -> None:

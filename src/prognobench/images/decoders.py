@@ -17,7 +17,6 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -30,9 +29,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-import prognobench
 from prognobench.images.decoder_process import LENGTH, SECONDS
 from prognobench.images.geometry import Box
+from prognobench.own_process import own_command, own_environment
 
 FILES_A_PROCESS = 16
 """Fewer files than this are not worth another process, which takes half a second to start."""
@@ -226,16 +225,12 @@ class _Decoder:
 
 
 def _start() -> subprocess.Popen[bytes]:
-    # Neither the caller's main module nor its working folder shall be imported.
-    home = str(Path(prognobench.__file__).parent.parent)
-    paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
-    one_thread = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "prognobench.images.decoder_process"],
+    return subprocess.Popen(  # noqa: S603  a module of this program
+        own_command("prognobench.images.decoder_process"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # native code prints there, and may quote the file
-        env={**os.environ, **one_thread, "PYTHONPATH": os.pathsep.join(paths)},
+        env=own_environment(),
     )
 
 

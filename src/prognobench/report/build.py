@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,30 +14,25 @@ from typing import Any
 import pandas as pd
 from pyarrow.compute import Expression, field
 
-from prognobench.cohorts.combine import MEMBER_COLUMN
 from prognobench.errors import UserError
-from prognobench.evaluation.detail import Details, details
-from prognobench.evaluation.finished import Runs
+from prognobench.evaluation.detail import Details
 from prognobench.evaluation.metrics import SHOWN, headline_of
-from prognobench.evaluation.rank_table import rank_table
-from prognobench.evaluation.tables import (
-    in_order,
-    leaderboard,
-    leaderboard_columns,
-    run_metrics,
-    tested_patients,
-)
-from prognobench.evaluation.workers import on_all_cores
 from prognobench.files import file_digest
 from prognobench.plan import search_note
 from prognobench.report.content import ReportContent, Saliency
-from prognobench.report.kept_cells import KeptCell, KeptCells, drawn_from
+from prognobench.report.evaluating import (
+    collecting_nothing,
+    comparison_tables,
+    evaluate_candidates,
+    planned,
+    result_tables,
+)
 from prognobench.report.page import write_report
-from prognobench.report.remembered import evaluation_key, keep, recall
+from prognobench.report.remembered import evaluation_key, facts, keep, recall
 from prognobench.results.records import RunState
 from prognobench.results.store import ResultsStore
 from prognobench.saliency.folder import DESCRIPTION, FOLDER
-from prognobench.spec import BenchmarkSpec, EvaluationSpec, load_spec
+from prognobench.spec import BenchmarkSpec, load_spec
 
 
 @dataclass(frozen=True)
@@ -90,111 +85,66 @@ def evaluate(output: Path, store: ResultsStore, *, whole: bool = True) -> Evalua
     Raises:
         UserError: When the folder lacks what a run writes before training.
     """
+    with ThreadPoolExecutor(1) as beside:
+        made, written = _evaluated(output, store, beside, whole=whole)
+        written.result()
+    return made
+
+
+def _evaluated(
+    output: Path, store: ResultsStore, beside: Executor, *, whole: bool
+) -> tuple[Evaluated, Future[None]]:
+    """Return the tables of an output folder, which are written meanwhile where they are new."""
     asked = load_spec(output / "benchmark.yaml").evaluation
-    runs = store.runs()
-    key = evaluation_key(output, runs, asked.model_dump(mode="json"))
+    runs = store.runs(without=["run_info", "train_info"])
+    told = facts(output, runs)
+    key = evaluation_key(output, told, asked.model_dump(mode="json"))
     tables = recall(output, key, None if whole else _shown(asked.metric))
+    written: Future[None] = Future()
     if tables is None:
-        tables = _evaluate(output, store, runs, asked)
-        keep(output, key, tables)
-    return Evaluated(
+        plan = planned(output, runs, told, asked)
+        found = evaluate_candidates(output, store, plan)
+        with collecting_nothing():
+            tables = result_tables(plan, found)
+            others: Future[dict[str, pd.DataFrame]] = Future()
+            written = beside.submit(keep, output, key, tables, others)
+            try:
+                others.set_result(comparison_tables(output, store, plan, found, asked))
+            except BaseException as error:
+                others.set_exception(error)
+                raise
+            tables = {**tables, **others.result()}
+    else:
+        written.set_result(None)
+    results = tables["results.csv"]
+    if not whole:
+        results = results[_is_shown(results, asked.metric)].reset_index(drop=True)
+    words = [name for name, kind in results.dtypes.items() if kind == "category"]
+    made = Evaluated(
         runs,
-        tables["results.csv"],
+        results.astype(dict.fromkeys(words, object)),
         tables["leaderboard.csv"],
         tables["ranks.csv"],
         Details(tables["curves.csv"], tables["subgroups.csv"]),
     )
+    return made, written
 
 
 def _shown(metric: str) -> Expression:
     """Say which rows of ``results.csv`` the report looks at."""
-    ranking = sorted({headline_of(kind, metric) for kind in SHOWN})
+    ranking = _ranking(metric)
     return field("metric").isin(ranking) | field("value").is_null() | field("flag").is_valid()
 
 
-def _evaluate(
-    output: Path, store: ResultsStore, runs: pd.DataFrame, asked: EvaluationSpec
-) -> dict[str, pd.DataFrame]:
-    """Return the tables of an output folder by their file names."""
-    cells = KeptCells(output, runs, asked.model_dump(mode="json"))
-    kept = cells.recall()
-    # Each table is of the same predictions: they are read once.
-    with on_all_cores(_done(cells, kept)) as mapped:
-        predictions = Runs(store.predictions, mapped, store.source)
-        tested = {key: cell.tested for key, cell in kept.items()}
-        for key, own in cells.runs.items():
-            if key not in kept:
-                tested[key] = tested_patients(own, predictions)
-        patients: dict[tuple[str, str], dict[str, float]] = {}
-        for key, own in cells.runs.items():
-            patients.setdefault(_task(own), {}).update(tested[key])
-        drawn = {task: drawn_from(own) for task, own in patients.items()}
-        for key, own in cells.runs.items():
-            if key in kept and kept[key].drawn == drawn[_task(own)]:
-                continue
-            tables = {
-                "leaderboard": leaderboard(
-                    own,
-                    predictions,
-                    asked.metric,
-                    asked.replicates,
-                    asked.confidence,
-                    further=patients,
-                ),
-                "results": run_metrics(own, predictions),
-                "results_by_image": run_metrics(own, predictions, "image"),
-            }
-            kept[key] = KeptCell(tables, tested[key], drawn[_task(own)])
-            cells.keep(key, kept[key])
-        predictions.map = map
-    for folder in cells.others():
-        shutil.rmtree(folder, ignore_errors=True)
-    together = {
-        # A column without any text in one cell has texts in another: its kind is found anew.
-        name: pd.concat(
-            [kept[key].tables[name] for key in cells.runs], ignore_index=True
-        ).infer_objects()
-        for name in ("leaderboard", "results", "results_by_image")
-    }
-    kinds = set(runs["kind"]) if "kind" in runs else ()
-    columns = leaderboard_columns(asked.metric, kinds)
-    table = in_order(together["leaderboard"].reindex(columns=columns))
-    looked = details(
-        runs,
-        predictions,
-        table,
-        _images(output),
-        replicates=asked.replicates,
-        confidence=asked.confidence,
-    )
-    return {
-        "results.csv": _as_planned(together["results"], runs),
-        "results_by_image.csv": _as_planned(together["results_by_image"], runs),
-        "leaderboard.csv": table,
-        "ranks.csv": rank_table(table),
-        "curves.csv": looked.curves,
-        "subgroups.csv": looked.subgroups,
-    }
+def _is_shown(results: pd.DataFrame, metric: str) -> pd.Series[bool]:
+    """Say of each row of ``results.csv`` whether the report looks at it, as :func:`_shown`."""
+    ranking = results["metric"].isin(_ranking(metric))
+    return ranking | results["value"].isna() | results["flag"].notna()
 
 
-def _done(cells: KeptCells, kept: Mapping[str, KeptCell]) -> int:
-    """Return how many runs have to be evaluated."""
-    return sum(
-        int((own["state"] == RunState.DONE).sum())
-        for key, own in cells.runs.items()
-        if key not in kept
-    )
-
-
-def _task(runs: pd.DataFrame) -> tuple[str, str]:
-    return str(runs["dataset"].iloc[0]), str(runs["endpoint"].iloc[0])
-
-
-def _as_planned(results: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Return results in the order of the runs."""
-    place = pd.Series(range(len(runs)), index=runs["run"])
-    order = results["run"].map(place).to_numpy().argsort(kind="stable")
-    return results.take(order).reset_index(drop=True)
+def _ranking(metric: str) -> list[str]:
+    """Return the metrics that rank, of all kinds of outcome."""
+    return sorted({headline_of(kind, metric) for kind in SHOWN})
 
 
 def build_report(
@@ -215,20 +165,33 @@ def build_report(
     Raises:
         UserError: When the folder lacks what a run writes before training.
     """
+    with ThreadPoolExecutor(1) as beside:
+        written: Future[None] | None = None
+        if evaluated is None:
+            # Tables of millions of rows are written while the page is drawn.
+            evaluated, written = _evaluated(output, store, beside, whole=False)
+        with collecting_nothing():
+            page = _page(output, evaluated, images)
+        if written:
+            written.result()
+    failed = int((evaluated.runs["state"] == RunState.FAILED).sum())
+    return Built(page, evaluated.leaderboard, failed)
+
+
+def _page(output: Path, made: Evaluated, images: bool | None) -> Path:
+    """Write ``report/``, and return the page."""
     spec = load_spec(output / "benchmark.yaml")
     about = _read(output / "cohort" / "cohort.json")
     audits = _read(output / "cohort" / "audit.json")
-    made = evaluated or evaluate(output, store, whole=False)
-    runs = made.runs
-    done = runs[runs["state"] == RunState.DONE]
-    page = write_report(
+    done = made.runs[made.runs["state"] == RunState.DONE]
+    return write_report(
         output,
         ReportContent(
             title=spec.name,
             leaderboard=made.leaderboard,
             ranks=made.ranks,
             results=made.results,
-            runs=runs,
+            runs=made.runs,
             confidence=spec.evaluation.confidence,
             spec=spec.as_yaml(),
             search_note=search_note(spec),
@@ -251,19 +214,6 @@ def build_report(
             backbones=_backbones(spec),
         ),
     )
-    return Built(page, made.leaderboard, int((runs["state"] == RunState.FAILED).sum()))
-
-
-def _images(output: Path) -> dict[str, pd.DataFrame]:
-    """Return what is known of the images of each cohort; nothing where it cannot be read."""
-    path = output / "cohort" / "manifest.parquet"
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path} cannot be read: do `prognobench run` on its folder again"
-        ) from error
-    return {str(name): own for name, own in table.groupby(MEMBER_COLUMN, sort=False)}
 
 
 def _saliency(folder: Path) -> list[Saliency]:

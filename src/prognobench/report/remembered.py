@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyarrow import parquet
 from pyarrow.compute import Expression
 
@@ -27,6 +25,7 @@ from prognobench.files import (
     read_sealed,
     write_sealed,
 )
+from prognobench.report.csv_tables import write_csv, write_csv_beside
 
 FOLDER = ".evaluated"
 """Where the tables are kept, in the output folder."""
@@ -34,49 +33,57 @@ FOLDER = ".evaluated"
 SEAL = "evaluated.json"
 
 RESULTS = "results.csv"
-ROWS_TOGETHER = 100_000
-"""Rows of a CSV file that are put together at once."""
-
 UNREAD = "results_by_image.csv"
 """A table that nothing reads again."""
 
-NOT_EVALUATED = ("run_info", "train_info", "environment", "started", "finished")
-"""Columns of the runs that no number depends on."""
+NOT_EVALUATED = (
+    *("run_info", "train_info", "environment", "started", "finished"),
+    *("in_plan", "position", "attempts"),
+)
+"""Columns of the runs that no number depends on, but for the order of the runs."""
 
 
-def evaluation_key(output: Path, runs: pd.DataFrame, evaluation: Mapping[str, Any]) -> str:
-    """Return a hash of all that the tables depend on.
+def facts(output: Path, runs: pd.DataFrame) -> list[str]:
+    """Return of each run, as text, all that its numbers depend on.
 
-    That is the runs, how they are evaluated, the files of their predictions (their sizes and
-    times, since reading them all is what is to be saved), the cohort's manifest, and the code.
+    That is its row, and the size and time of the file of its predictions, since reading them all
+    is what is to be saved.
 
     Args:
         output: The output folder.
         runs: Its runs.
+    """
+    files = _stamps(output / "predictions")
+    own = runs.drop(columns=[name for name in NOT_EVALUATED if name in runs])
+    columns = [own[name].astype(object).tolist() for name in own]
+    stamps = [files.get(f"{run}.parquet") for run in own["run"]]
+    names = repr(list(own))
+    return [f"{names}{row!r}" for row in zip(*columns, stamps, strict=True)]
+
+
+def evaluation_key(output: Path, told: Sequence[str], evaluation: Mapping[str, Any]) -> str:
+    """Return a hash of all that the tables depend on.
+
+    That is the runs, how they are evaluated, the cohort's manifest, and the code.
+
+    Args:
+        output: The output folder.
+        told: What :func:`facts` says of its runs.
         evaluation: The spec's ``evaluation``.
     """
-    found = sorted(stamps(output / "predictions").items())
+    manifest = output / "cohort" / "manifest.parquet"
     about = {
-        "runs": runs_digest(runs),
-        "predictions": hashlib.sha256(repr(found).encode()).hexdigest(),
-        **shared_key(output, evaluation),
+        "runs": hashlib.sha256("\n".join(told).encode()).hexdigest(),
+        "manifest": file_digest(manifest) if manifest.is_file() else None,
+        **shared_key(evaluation),
     }
     return identity(about, 64)
 
 
-def runs_digest(runs: pd.DataFrame) -> str:
-    """Return a hash of what of some runs their tables depend on."""
-    known = runs.drop(columns=[name for name in NOT_EVALUATED if name in runs])
-    text = known.to_json(orient="split", index=False, double_precision=15, default_handler=str)
-    return hashlib.sha256(str(text).encode()).hexdigest()
-
-
-def shared_key(output: Path, evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what all tables depend on besides runs and predictions."""
-    manifest = output / "cohort" / "manifest.parquet"
+def shared_key(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what all that is evaluated depends on: how it is asked for, and by what code."""
     return {
         "evaluation": dict(evaluation),
-        "manifest": file_digest(manifest) if manifest.is_file() else None,
         "code": _code(),
         "libraries": {name: version(name) for name in ("numpy", "scipy", "pandas")},
     }
@@ -106,49 +113,59 @@ def recall(
             if name != UNREAD:
                 tables[name] = _as_they_were(_read(path, wanted), own["kinds"])
             if _stamp(output / name) != about["files"].get(name):
-                _write(output / name, _as_they_were(_read(path), own["kinds"]))
+                write_csv(output / name, _as_they_were(_read(path), own["kinds"]))
         except (OSError, ValueError):
             return None
     return tables
 
 
-def keep(output: Path, key: str, tables: Mapping[str, pd.DataFrame]) -> None:
+def keep(
+    output: Path,
+    key: str,
+    tables: Mapping[str, pd.DataFrame],
+    others: Future[dict[str, pd.DataFrame]],
+) -> None:
     """Write tables as CSV, and keep them under a key.
 
     Args:
         output: The output folder.
         key: From :func:`evaluation_key`.
-        tables: The tables, by their file names.
+        tables: The long tables, by their file names.
+        others: Gives the other tables.
     """
-    for name, table in tables.items():
-        _write(output / name, table)
     with atomic_folder(output / FOLDER) as temporary:
-        kept = write_tables(temporary, tables)
-        files = {name: _stamp(output / name) for name in tables}
+        kept = _write_tables(output, temporary, tables)
+        more = others.result()
+        kept |= _write_tables(output, temporary, more)
+        files = {name: _stamp(output / name) for name in kept}
         write_sealed(temporary / SEAL, {"key": key, "tables": kept, "files": files})
 
 
-def write_tables(folder: Path, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
-    """Write tables as Parquet files, and return what :func:`read_tables` needs to know of them."""
+def _write_tables(output: Path, folder: Path, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    """Write tables as Parquet and CSV files, and return what reading them needs to know.
+
+    One that is there twice, as where each patient has one image, is copied.
+
+    Args:
+        output: Where the CSV files go.
+        folder: Where the Parquet files go.
+        tables: The tables, by their file names.
+    """
     kept = {}
+    written: dict[int, str] = {}
     for name, table in tables.items():
         path = _file_of(folder, name)
-        table.to_parquet(folder / path.name, index=False)
+        first = written.setdefault(id(table), name)
+        if first == name:
+            table.to_parquet(folder / path.name, index=False)
+            write_csv_beside(output / name, table, path)
+        else:
+            shutil.copyfile(_file_of(folder, first), folder / path.name)
+            with atomic_path(output / name) as temporary:
+                shutil.copyfile(output / first, temporary)
         kinds = {str(column): str(kind) for column, kind in table.dtypes.items()}
         kept[name] = {"sha256": file_digest(path), "kinds": kinds}
     return kept
-
-
-def read_tables(folder: Path, about: Mapping[str, Any]) -> dict[str, pd.DataFrame] | None:
-    """Return the tables of a folder; None where one is missing or damaged."""
-    tables = {}
-    for name, own in about.items():
-        try:
-            path = _kept_file(folder, name, own["sha256"])
-            tables[name] = _as_they_were(_read(path), own["kinds"])
-        except (OSError, ValueError):
-            return None
-    return tables
 
 
 def _file_of(folder: Path, name: str) -> Path:
@@ -167,34 +184,6 @@ def _kept_file(folder: Path, name: str, sha256: str) -> Path:
     if file_digest(path) != sha256:
         raise ValueError(f"{path} is damaged")
     return path
-
-
-def _write(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as :meth:`pandas.DataFrame.to_csv` does, but quickly.
-
-    Millions of rows hold few different texts: each is put into words once.
-    """
-    columns = [_fields(column) for _, column in table.items()]
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        file.write(table.head(0).to_csv(index=False, lineterminator="\n"))
-        for first in range(0, len(table), ROWS_TOGETHER):
-            block = slice(first, first + ROWS_TOGETHER)
-            parts = (words[codes[block]].tolist() for words, codes in columns)
-            file.writelines(f"{','.join(row)}\n" for row in zip(*parts, strict=True))
-
-
-def _fields(column: pd.Series) -> tuple[NDArray[np.object_], NDArray[np.intp]]:
-    """Return the different values of a column as fields of a CSV file, and each row's place."""
-    codes, values = pd.factorize(column)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    words = []
-    for value in values.tolist():
-        text.seek(0)
-        text.truncate()
-        writer.writerow([value, ""])
-        words.append(text.getvalue()[:-2])
-    return np.array([*words, ""], dtype=object), codes  # a missing value has the code -1
 
 
 def _read(path: Path, shown: Expression | None = None) -> pd.DataFrame:
@@ -229,7 +218,7 @@ def _stamp(path: Path) -> list[int] | None:
     return [about.st_size, about.st_mtime_ns]
 
 
-def stamps(folder: Path) -> dict[str, tuple[int, int]]:
+def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
     """Return the sizes and times of a folder's files, by their names."""
     try:
         with os.scandir(folder) as entries:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -190,12 +190,19 @@ class ResultsStore:
                 )
         return broken
 
-    def runs(self) -> pd.DataFrame:
+    def runs(self, without: Collection[str] = ()) -> pd.DataFrame:
         """Return the planned runs, one row each, in the order of the plan.
 
         ``run_info`` is the text of JSON: of a hundred thousand runs it would take seconds to read.
+
+        Args:
+            without: Columns that are left out.
         """
-        columns = [c if c.name != "run_info" else sql.type_coerce(c, sql.Text) for c in RUNS.c]
+        columns = [
+            c if c.name != "run_info" else sql.type_coerce(c, sql.Text)
+            for c in RUNS.c
+            if c.name not in without
+        ]
         with self._engine.connect() as connection:
             query = sql.select(*columns).where(RUNS.c.in_plan).order_by(RUNS.c.position)
             table = pd.read_sql(query, connection)

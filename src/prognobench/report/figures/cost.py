@@ -12,6 +12,7 @@ from prognobench.report.figures.marks import (
     cut,
     frame,
     interval_bar,
+    kept_words,
     missing_words,
     point,
     styles,
@@ -23,6 +24,8 @@ COSTS = {
     "train_seconds": "training time of a run, seconds",
 }
 MOST_NAMES = 12
+MOST_POINTS = 200
+"""Candidates that are drawn, the best; besides those on a front."""
 
 
 def cost(cell: Cell) -> Figure | None:
@@ -46,7 +49,9 @@ def cost(cell: Cell) -> Figure | None:
         )
         front = [not cell.is_incomplete(row) and next(better) for row in rows]
         data[f"pareto_{column}"] = front
-        for row, best in zip(rows, front, strict=True):
+        for place, (row, best) in enumerate(zip(rows, front, strict=True)):
+            if place >= MOST_POINTS and not best:
+                continue
             shade, symbol = strategies[row["strategy"]][0], backbones[row["backbone"]][1]
             interval_bar(axes, row, row[column], f"{shade}66", across=False)
             how = {
@@ -78,6 +83,7 @@ def cost(cell: Cell) -> Figure | None:
         "Colours are strategies, shapes are backbones. Dark outlines and the line mark the Pareto "
         "front: no other candidate is better without costing more. The front is of the estimates; "
         f"bars are their {words.level(cell.confidence)} intervals."
+        + kept_words(min(len(rows), MOST_POINTS), len(rows), "candidates")
         + missing_words(rows, cell, "Hollow points")
     )
     on_front = words.listing(

@@ -23,6 +23,7 @@ from prognobench.report.figures.marks import (
 
 PANELS_A_ROW = 3
 MOST_BACKBONES = 9
+MOST_STRATEGIES = 12
 
 ABSCISSA = {
     "few_shot": "training patients a class",
@@ -60,14 +61,12 @@ def curves(cells: Sequence[Cell]) -> Figure | None:
         return None
     first, metric = cells[0], cells[0].metric
     sign = -1 if metric.higher_is_better else 1
-    best: dict[str, float] = {}
-    for _, row in points:
-        best[row["backbone"]] = min(
-            best.get(row["backbone"], math.inf), sign * float(row["estimate"])
-        )
-    every = sorted(best, key=lambda name: (best[name], name))
+    every, every_strategy = (_best_first(points, name, sign) for name in ("backbone", "strategy"))
     backbones = sorted(every[:MOST_BACKBONES])
-    strategies = sorted({row["strategy"] for _, row in points})
+    strategies = sorted(every_strategy[:MOST_STRATEGIES])
+    lines_of: dict[tuple[str, str], list[tuple[Cell, Row]]] = {}
+    for cell, row in points:
+        lines_of.setdefault((row["backbone"], row["strategy"]), []).append((cell, row))
     columns = min(PANELS_A_ROW, len(backbones))
     lines = math.ceil(len(backbones) / columns)
     sheet = Sheet(
@@ -82,9 +81,7 @@ def curves(cells: Sequence[Cell]) -> Figure | None:
             continue
         backbone = backbones[panel]
         for number, strategy in enumerate(strategies):
-            own = [
-                p for p in points if (p[1]["backbone"], p[1]["strategy"]) == (backbone, strategy)
-            ]
+            own = lines_of.get((backbone, strategy), ())
             _line(sheet, panel, own, (*shades[strategy], DASHES[number % len(DASHES)]))
         chance = [(c.varied, c.ranked[0]["chance"]) for c in cells if c.ranked]
         if chance and chance[0][1] is not None and len({level for _, level in chance}) == 1:
@@ -114,7 +111,9 @@ def curves(cells: Sequence[Cell]) -> Figure | None:
     caption = (
         f"{metric.title} over {axis}, a panel a backbone; bands are "
         f"{words.level(first.confidence)} intervals, the dashed grey line is chance where it is "
-        "the same throughout." + kept_words(len(backbones), len(every), "backbones")
+        "the same throughout."
+        + kept_words(len(backbones), len(every), "backbones")
+        + kept_words(len(strategies), len(every_strategy), "strategies")
     )
     missing = (missing_words([row], cell, "Hollow points") for cell, row in points)
     caption += next(filter(None, missing), "")
@@ -142,6 +141,14 @@ def curves(cells: Sequence[Cell]) -> Figure | None:
         caption=caption,
         alternative=alternative,
     )
+
+
+def _best_first(points: Sequence[tuple[Cell, Row]], name: str, sign: int) -> list[str]:
+    """Return the backbones, or strategies, by their best estimate."""
+    best: dict[str, float] = {}
+    for _, row in points:
+        best[row[name]] = min(best.get(row[name], math.inf), sign * float(row["estimate"]))
+    return sorted(best, key=lambda own: (best[own], own))
 
 
 HALF_OF = {1: 460, 2: 700, 3: WIDTH + 60}

@@ -23,7 +23,8 @@ def heatmap(cell: Cell) -> Figure | None:
         return None
     every = list(dict.fromkeys(row["backbone"] for row in (*cell.ranked, *cell.rows)))
     backbones = every[:MOST_BACKBONES]
-    strategies = sorted({row["strategy"] for row in cell.rows})[:MOST_STRATEGIES]
+    every_strategy = sorted({row["strategy"] for row in cell.rows})
+    strategies = every_strategy[:MOST_STRATEGIES]
     place = {(row["backbone"], row["strategy"]): row for row in cell.rows}
     values = [row["estimate"] for row in cell.ranked]
     norm = Normalize(min(values), max(values) if max(values) > min(values) else min(values) + 1)
@@ -61,6 +62,7 @@ def heatmap(cell: Cell) -> Figure | None:
         f"{words.level(cell.confidence)} interval below it; the darker the better. Bold: cannot be "
         "told apart from the best. n/a: the strategy does not apply to the backbone."
         + kept_words(len(backbones), len(every), "backbones")
+        + _first_words(len(strategies), len(every_strategy))
         + missing_words(cell.ranked, cell, "With a star")
     )
     alternative = (
@@ -88,6 +90,11 @@ def _write(axes: object, row: Row, place: tuple[float, float], mark: str, *, bol
     write(across, down - 0.16, number, fontsize=12, weight=weight, **dark)
     ends = words.interval(row["ci_low"], row["ci_high"])
     write(across, down + 0.22, ends, fontsize=8.5, **dark)
+
+
+def _first_words(drawn: int, of: int) -> str:
+    """Say that only the first strategies are drawn, where it is so."""
+    return "" if drawn == of else f" The first {drawn} of {of} strategies are; the data hold all."
 
 
 def _without(row: Row) -> str:
