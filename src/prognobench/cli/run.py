@@ -155,6 +155,7 @@ def run_spec(
     from prognobench.execution.environment import describe_environment
     from prognobench.execution.prepare import prepare
     from prognobench.execution.sharing import collect, share
+    from prognobench.report.ahead import evaluating_ahead
     from prognobench.results.shared import SharedStore
     from prognobench.results.store import ResultsStore
     from prognobench.sinks.sink import Sinks
@@ -192,7 +193,9 @@ def run_spec(
                 trackers.progress(state.finished, state.total, len(failures))
 
             on_ray = device.value if executor == Executor.RAY else None
-            run_benchmark(prepared, pending, store, place, tell, shared=shared, on_ray=on_ray)
+            # What other drivers do comes to this folder at the end only.
+            with evaluating_ahead(output, 0 if shared else len(pending)):
+                run_benchmark(prepared, pending, store, place, tell, shared=shared, on_ray=on_ray)
         if shared:
             collect(store, shared)
         built = _conclude(
