@@ -190,8 +190,7 @@ def test_many_files_are_put_into_one(output, tmp_path, candidates_evaluated, mon
     shutil.copytree(output, own)
     shutil.rmtree(own / kept_candidates.FOLDER, ignore_errors=True)
     shutil.rmtree(own / FOLDER, ignore_errors=True)
-    for module in (kept_candidates, evaluating):
-        monkeypatch.setattr(module, "AT_ONCE", 1)
+    monkeypatch.setattr(evaluating, "KEPT_EVERY", -1.0)
     monkeypatch.setattr(kept_candidates, "MOST_FILES", 2)
     fresh = report(own)
     candidates = len(candidates_evaluated)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -25,11 +26,17 @@ from prognobench.evaluation.rank_table import rank_table
 from prognobench.evaluation.tables import RUN_COLUMNS, leaderboard_of, results_table
 from prognobench.evaluation.task import agree
 from prognobench.evaluation.workers import on_all_cores
-from prognobench.report.kept_candidates import AT_ONCE, FACTS, KeptCandidates, keys_of
+from prognobench.report.kept_candidates import FACTS, KeptCandidates, keys_of
 from prognobench.report.remembered import facts
 from prognobench.results.store import ResultsStore
 from prognobench.spec import EvaluationSpec
 from prognobench.splits.split import read_split, split_path
+
+AT_ONCE = 256
+"""Candidates that are kept together, at most."""
+
+KEPT_EVERY = 20.0
+"""Seconds after which those that are evaluated are kept, be they few."""
 
 Found: TypeAlias = Mapping[str, EvaluatedCandidate]
 """Evaluated candidates by the keys under which they are kept."""
@@ -265,13 +272,14 @@ def _keeping(
 ) -> Iterator[tuple[str, EvaluatedCandidate]]:
     """Keep candidates as they come, also where an interruption ends it."""
     fresh: dict[str, EvaluatedCandidate] = {}
+    last = time.monotonic()
     try:
         for key, own in evaluated:
             fresh[key] = own
             yield key, own
-            if len(fresh) == AT_ONCE:
+            if len(fresh) == AT_ONCE or time.monotonic() - last > KEPT_EVERY:
                 kept.keep(fresh)
-                fresh = {}
+                fresh, last = {}, time.monotonic()
     finally:
         kept.keep(fresh)
 

@@ -21,9 +21,6 @@ from prognobench.report.remembered import shared_key
 FOLDER = ".evaluated_candidates"
 """Where candidates are kept, in the output folder: files that are named by their digests."""
 
-AT_ONCE = 256
-"""Candidates that are written together."""
-
 MOST_FILES = 16
 """With more files than these, all are put into one."""
 
