@@ -130,8 +130,8 @@ def _below(ordered: Array, score: Array) -> Array:
 
 
 def corrected_resampled_t(
-    first: Sequence[float],
-    second: Sequence[float],
+    first: Sequence[float] | Array,
+    second: Sequence[float] | Array,
     test_share: float,
     confidence: float = 0.95,
 ) -> Comparison:

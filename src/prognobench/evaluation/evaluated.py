@@ -240,7 +240,7 @@ def evaluate_candidate(
 def _runs(
     task: Task, done: pd.DataFrame, units: Sequence[Unit], rule: Rule
 ) -> dict[Key, TestedRun]:
-    """Return what comparisons need of a candidate's finished runs."""
+    """Return what comparisons need of a candidate's finished runs, in the order of their keys."""
     names = done["run"].tolist()
     tested = [patient for run in names for patient in task.patients[run].patient_id]
     once = len(set(tested)) == len(tested)
@@ -252,7 +252,7 @@ def _runs(
             scores = own.target, own.probability
         value = float(unit.valued[rule.metric][0])
         found[unit.key] = TestedRun(run, value, unit.size[0], task.trained[run], scores)
-    return found
+    return {key: found[key] for key in sorted(found, key=repr)}
 
 
 def _tested(task: Task, runs: pd.Series[str]) -> dict[str, float]:

@@ -24,13 +24,14 @@ def corrected_t(first: Candidate, second: Candidate) -> Comparison | None:
         The test; None where fewer than two folds have a value of both.
     """
     common = _common(first, second)
-    pairs = [(first.runs[key].value, second.runs[key].value) for key in common]
-    pairs = [pair for pair in pairs if np.isfinite(pair).all()]
-    if len(pairs) < 2:
+    if len(common) < 2:
+        return None
+    left, right = (np.array([own.runs[key].value for key in common]) for own in (first, second))
+    known = np.isfinite(left) & np.isfinite(right)
+    if known.sum() < 2:
         return None
     tested = np.mean([first.runs[key].tested / first.runs[key].trained for key in common])
-    left, right = zip(*pairs, strict=True)
-    return corrected_resampled_t(left, right, float(tested))
+    return corrected_resampled_t(left[known], right[known], float(tested))
 
 
 def delong_of(first: Candidate, second: Candidate, confidence: float) -> Comparison | None:
@@ -55,4 +56,5 @@ def delong_of(first: Candidate, second: Candidate, confidence: float) -> Compari
 
 
 def _common(first: Candidate, second: Candidate) -> list[Key]:
-    return sorted(set(first.runs) & set(second.runs), key=repr)
+    """Return what both have finished, in the order in which candidates have their runs."""
+    return [key for key in first.runs if key in second.runs]

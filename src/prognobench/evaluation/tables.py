@@ -151,7 +151,11 @@ def run_metrics(
         except UnusablePredictionsError as error:
             measured[run["run"]] = str(error)
     table = results_table(chosen, measured)
-    return table.astype({name: chosen[name].dtype for name in _words(chosen)} | {"metric": "str"})
+    table = table.astype({name: chosen[name].dtype for name in _words(chosen)} | {"metric": "str"})
+    for name in ("reason", "flag"):
+        own = table[name].astype(object)
+        table[name] = own.where(own.notna(), None)
+    return table
 
 
 def _words(runs: pd.DataFrame) -> list[str]:
@@ -194,19 +198,19 @@ def _measured(
     names = list(metrics_of(kind))
     metrics, count = len(names), len(chosen)
     values = np.full((count, metrics), np.nan)
-    reasons = np.full((count, metrics), None, dtype=object)
-    flags = np.full((count, metrics), None, dtype=object)
     sizes = np.full((count, 2), -1, dtype=np.int64)
+    reasons, flags = _Lists(metrics), _Lists(metrics)
     told = zip(chosen["run"], chosen["state"], chosen["reason"], strict=True)
     for place, (run, state, reason) in enumerate(told):
         own = measured.get(run, reason) if state == DONE else reason
         if isinstance(own, Measured):
-            values[place], reasons[place], sizes[place] = own.value, own.reasons, own.size
-            if any(own.constant):
-                flags[place, np.array(own.constant)] = CONSTANT_PREDICTION
+            values[place], sizes[place] = own.value, own.size
+            reasons.add(own.reasons)
+            flags.add([CONSTANT_PREDICTION if one else None for one in own.constant])
         else:
             words = str(state).replace("_", " ")
-            reasons[place] = f"the run is {words}" if pd.isna(own) else str(own)
+            reasons.add([f"the run is {words}" if pd.isna(own) else str(own)] * metrics)
+            flags.add([None] * metrics)
     # Folds are of few different sizes.
     different, size_of = np.unique(sizes, axis=0, return_inverse=True)
     levels = [[_chance(name, *size) for name in names] for size in different.tolist()]
@@ -225,12 +229,33 @@ def _measured(
     table["chance"] = (
         np.array(levels, dtype=np.float64).reshape(-1, metrics)[size_of.ravel()].ravel()
     )
-    table["reason"] = reasons.ravel()
+    table["reason"] = reasons.column()
     for place, name in enumerate(("n_test", "n_positive")):
         number = np.repeat(sizes[:, place], metrics)
         table[name] = pd.arrays.IntegerArray(number, number < 0)
-    table["flag"] = flags.ravel()
+    table["flag"] = flags.column()
     return pd.DataFrame(table, index=np.repeat(chosen.index, metrics), copy=False)
+
+
+class _Lists:
+    """Words by run and metric, of which few lists are different."""
+
+    def __init__(self, metrics: int) -> None:
+        """Say how long the lists are."""
+        self._metrics = metrics
+        self._places: dict[tuple[str | None, ...], int] = {}
+        self._of: list[int] = []
+
+    def add(self, words: Sequence[str | None]) -> None:
+        """Add the list of the next run."""
+        self._of.append(self._places.setdefault(tuple(words), len(self._places)))
+
+    def column(self) -> pd.Categorical:
+        """Return all lists one after the other; what is None is missing."""
+        every = np.array([*self._places], dtype=object).reshape(-1, self._metrics)
+        codes, known = pd.factorize(every.ravel())
+        of_list = codes.astype(np.int32).reshape(every.shape)
+        return pd.Categorical.from_codes(of_list[self._of].ravel(), pd.Index(known))
 
 
 def _chance(name: str, patients: int, events: int) -> float:

@@ -96,7 +96,7 @@ def _evaluated(
 ) -> tuple[Evaluated, Future[None]]:
     """Return the tables of an output folder, which are written meanwhile where they are new."""
     asked = load_spec(output / "benchmark.yaml").evaluation
-    runs = store.runs(without=["run_info", "train_info"])
+    runs = store.runs(without=["run_info", "train_info", "started", "finished"])
     told = facts(output, runs)
     key = evaluation_key(output, told, asked.model_dump(mode="json"))
     tables = recall(output, key, None if whole else _shown(asked.metric))

@@ -132,8 +132,7 @@ class Sheet:
         stream = io.StringIO()
         # Saving would draw everything once more, only for the layout to settle.
         if (engine := self.canvas.get_layout_engine()) is not None:
-            for _ in range(2):
-                engine.execute(self.canvas)
+            engine.execute(self.canvas)
         self.canvas.set_layout_engine("none")
         self.canvas.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
         drawn = stream.getvalue()
