@@ -45,6 +45,9 @@ OTHERS = ("linear", "full", "bitfit")
 EPISODES = 20
 SHOTS = (1, 2, 4, 8, 16)
 FOLDS = 5
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the memory of a report."""
+
 A_BACKBONE = (len(RANKS) + len(OTHERS)) * (FOLDS + EPISODES * len(SHOTS))
 """Runs of one backbone."""
 
@@ -141,31 +144,34 @@ def _finish(output: Path, ended: Iterator[dict[str, Any]]) -> None:
     engine.dispose()
 
 
-def measure(folder: Path, runs: int, *, filled: bool) -> dict[str, Any]:
+def measure(folder: Path, runs: int, *, filled: bool, kept: bool = False) -> dict[str, Any]:
     """Fill a store and report on it.
 
     ``first`` is from nothing, which nobody meets who lets `run` do its runs: it evaluates what has
     ended while it trains (``prognobench.report.ahead``). ``as_a_run_leaves_it`` is the first report
     after that: candidates are evaluated, and there is no table yet. Then nothing has changed, and
-    at last one run is to be done again, and its candidate lacks it.
+    at last one run is to be done again, and its candidate lacks it. With ``kept`` candidates are
+    those of a measurement before, and ``first`` is not measured.
     """
     output = folder / "out"
     began = time.perf_counter()
     if not filled:
         fill(output, runs)
     found: dict[str, Any] = {"filled_seconds": round(time.perf_counter() - began, 1)}
-    for kept in (".evaluated", ".evaluated_candidates"):
-        shutil.rmtree(output / kept, ignore_errors=True)
+    phases = ("first", "as_a_run_leaves_it", "unchanged", "one_candidate_anew")[kept:]
+    if not kept:
+        for own in (".evaluated", ".evaluated_candidates"):
+            shutil.rmtree(output / own, ignore_errors=True)
     found["runs"] = len(list((output / "predictions").glob("*.parquet")))
     command = [sys.executable, "-m", "prognobench", "report", str(output), "--no-images"]
-    for name in ("first", "as_a_run_leaves_it", "unchanged", "one_candidate_anew"):
+    for name in phases:
         if name == "as_a_run_leaves_it":
             shutil.rmtree(output / ".evaluated")
             for path in output.glob("*.csv"):
                 path.unlink()
         elif name == "one_candidate_anew":
             _forget_one(output)
-        taken = measured(command, {}, folder / f"{name}.log")
+        taken = measured(command, {}, folder / f"{name}.log", LOOK_EVERY)
         found[name] = {
             "wall_seconds": round(taken.wall, 1),
             "cpu_seconds": round(taken.cpu, 1),
@@ -192,6 +198,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=HERE / "results" / "load.json")
     parser.add_argument("--keep", type=Path, help="a folder for the store, to be looked at later")
     parser.add_argument("--use", type=Path, help="a folder that --keep has filled before")
+    parser.add_argument("--kept", action="store_true", help="of --use, without evaluating anew")
     parser.add_argument("--fill-only", action="store_true", help="fill --keep and measure nothing")
     asked = parser.parse_args()
     if asked.fill_only:
@@ -199,9 +206,12 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = asked.use or asked.keep or Path(temporary)
-        found = measure(folder, asked.runs, filled=asked.use is not None)
+        found = measure(folder, asked.runs, filled=asked.use is not None, kept=asked.kept)
     known = json.loads(asked.output.read_text()) if asked.output.is_file() else {}
-    write(asked.output, {**known, "report": {"machine": machine(), "goals": GOALS, **found}})
+    if asked.kept:
+        found = {**known["report"], **found}
+    found |= {"machine": machine(), "goals": GOALS}
+    write(asked.output, {**known, "report": found})
 
 
 if __name__ == "__main__":

@@ -37,7 +37,9 @@ NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 """Environment variable that has Python compile all libraries anew in every process."""
 
 
-def measured(command: list[str], environment: dict[str, str], log: Path) -> Measured:
+def measured(
+    command: list[str], environment: dict[str, str], log: Path, interval: float = INTERVAL
+) -> Measured:
     """Run a command to its end.
 
     Args:
@@ -45,6 +47,8 @@ def measured(command: list[str], environment: dict[str, str], log: Path) -> Meas
         environment: Variables set beside those of this process, of which ``NO_BYTECODE`` is taken
             away: on the machines of users Python keeps what it compiled.
         log: Where its output goes.
+        interval: Seconds between two looks at its memory. A look stops a process of some gigabytes
+            for a good part of a tenth of a second.
 
     Raises:
         RuntimeError: When it fails, with the end of its output.
@@ -58,7 +62,7 @@ def measured(command: list[str], environment: dict[str, str], log: Path) -> Meas
         )
         while child.poll() is None:
             peak = max(peak, tree_memory(child.pid))
-            time.sleep(INTERVAL)
+            time.sleep(interval)
     wall = time.perf_counter() - clock
     after = os.times()
     if child.returncode:

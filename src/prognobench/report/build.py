@@ -96,13 +96,15 @@ def _evaluated(
 ) -> tuple[Evaluated, Future[None]]:
     """Return the tables of an output folder, which are written meanwhile where they are new."""
     asked = load_spec(output / "benchmark.yaml").evaluation
-    runs = store.runs(without=["run_info", "train_info", "started", "finished"])
-    told = facts(output, runs)
-    key = evaluation_key(output, told, asked.model_dump(mode="json"))
-    tables = recall(output, key, None if whole else _shown(asked.metric))
     written: Future[None] = Future()
+    with collecting_nothing():
+        runs = store.runs(without=["run_info", "train_info", "started", "finished"])
+        told = facts(output, runs)
+        key = evaluation_key(output, told, asked.model_dump(mode="json"))
+        tables = recall(output, key, None if whole else _shown(asked.metric))
+        if tables is None:
+            plan = planned(output, runs, told, asked)
     if tables is None:
-        plan = planned(output, runs, told, asked)
         found = evaluate_candidates(output, store, plan)
         with collecting_nothing():
             tables = result_tables(plan, found)
