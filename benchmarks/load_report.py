@@ -155,9 +155,10 @@ def measure(folder: Path, runs: int, *, filled: bool, kept: bool = False) -> dic
     """
     output = folder / "out"
     began = time.perf_counter()
+    found: dict[str, Any] = {}
     if not filled:
         fill(output, runs)
-    found: dict[str, Any] = {"filled_seconds": round(time.perf_counter() - began, 1)}
+        found["filled_seconds"] = round(time.perf_counter() - began, 1)
     phases = ("first", "as_a_run_leaves_it", "unchanged", "one_candidate_anew")[kept:]
     if not kept:
         for own in (".evaluated", ".evaluated_candidates"):
