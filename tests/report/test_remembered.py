@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from small_benchmark import done
 
+from prognobench.files import file_digest
 from prognobench.report import build as building
 from prognobench.report import evaluating, kept_candidates
 from prognobench.report.remembered import FOLDER
@@ -201,3 +202,30 @@ def test_many_files_are_put_into_one(output, tmp_path, candidates_evaluated, mon
     shutil.rmtree(own / FOLDER)
     assert report(own) == fresh
     assert len(candidates_evaluated) == candidates
+
+
+def test_a_split_that_is_gone_is_named(output, tmp_path):
+    from prognobench.errors import UserError
+
+    own = shutil.copytree(output, tmp_path / "out", ignore=shutil.ignore_patterns(".evaluated*"))
+    gone = next((own / "splits").glob("*full_data*fold1.csv"))
+    gone.unlink()
+    with pytest.raises(UserError, match=f"{gone.name} cannot be read"):
+        report(own)
+
+
+def test_candidates_that_disagree_on_an_outcome_are_not_compared(output, tmp_path):
+    from prognobench.errors import UserError
+
+    own = shutil.copytree(output, tmp_path / "out", ignore=shutil.ignore_patterns(".evaluated*"))
+    store = ResultsStore(own)
+    runs = store.runs()
+    linear = (runs["strategy"] == "linear") & (runs["regime"] == "full_data")
+    for run in runs.loc[linear, "run"]:
+        path = store.predictions_path(run)
+        table = pd.read_parquet(path)
+        table.assign(target=1 - table["target"]).to_parquet(path, index=False)
+        store._update(run, predictions_sha256=file_digest(path))
+    store.close()
+    with pytest.raises(UserError, match="disagree on a patient's outcome"):
+        report(own)
