@@ -5,6 +5,7 @@ from simulated import cross_validated, predictions_table, runs_table
 from sklearn import metrics as sk
 
 from prognobench.errors import UserError
+from prognobench.evaluation import cells
 from prognobench.evaluation.metrics import metrics_of
 from prognobench.evaluation.tables import (
     RESULT_COLUMNS,
@@ -221,6 +222,22 @@ def test_a_candidate_with_missing_folds_ranks_after_the_complete_ones_and_is_com
     common = runs[runs["run"].isin([f"linear-{fold}" for fold in range(3)])]
     alone = leaderboard(common, stored.__getitem__, replicates=50)["estimate"].iloc[0]
     assert lora["difference_to_best"] == pytest.approx(lora["estimate"] - alone)
+
+
+def test_the_best_is_estimated_anew_once_for_all_that_lack_the_same_fold(monkeypatch):
+    skills = {"lora": 4.0, "linear": 1.0, "vera": 0.9, "ia3": 0.8}
+    runs, stored = cross_validated(np.random.default_rng(2), skills)
+    lacking = runs["run"].isin(["linear-3", "vera-3", "ia3-3"])
+    runs.loc[lacking, ["state", "reason"]] = ["failed", "loss is not finite"]
+    made, again = [], cells.units_again
+
+    def counted(own, read):
+        made.append(own.runs["strategy"].iloc[0])
+        return again(own, read)
+
+    monkeypatch.setattr(cells, "units_again", counted)
+    leaderboard(runs, stored.__getitem__, replicates=20)
+    assert made == ["lora"]
 
 
 def test_cells_that_cannot_be_run_are_rows_with_their_reason(two):

@@ -229,3 +229,31 @@ def test_candidates_that_disagree_on_an_outcome_are_not_compared(output, tmp_pat
     store.close()
     with pytest.raises(UserError, match="disagree on a patient's outcome"):
         report(own)
+
+
+def test_of_a_candidate_without_a_finished_run_nothing_is_kept(output, tmp_path, monkeypatch):
+    own = shutil.copytree(output, tmp_path / "out", ignore=shutil.ignore_patterns(".evaluated*"))
+    store = ResultsStore(own)
+    runs = store.runs()
+    for run in runs.loc[runs["strategy"] == "linear", "run"]:
+        store._update(run, state="pending")
+    store.close()
+    report(own)
+    packs = (own / kept_candidates.FOLDER).glob("*.parquet")
+    kept = pd.concat([pd.read_parquet(path) for path in packs])
+    assert not kept["about"].str.contains('"strategy":"linear"').any()
+    board = pd.read_csv(own / "leaderboard.csv").query("strategy == 'linear'")
+    assert set(board["state"]) == {"pending"} and board["estimate"].isna().all()
+
+
+def test_a_split_that_names_other_patients_is_refused(output, tmp_path):
+    from prognobench.errors import UserError
+
+    own = shutil.copytree(output, tmp_path / "out", ignore=shutil.ignore_patterns(".evaluated*"))
+    for path in (own / "splits").glob("*.csv"):
+        table = pd.read_csv(path, dtype=str)
+        table.loc[table["part"] == "test", "part"] = "train"
+        table.loc[0, "part"] = "test"
+        table.to_csv(path, index=False)
+    with pytest.raises(UserError, match="whom no split of theirs names"):
+        report(own)

@@ -194,7 +194,7 @@ def run_spec(
 
             on_ray = device.value if executor == Executor.RAY else None
             # What other drivers do comes to this folder at the end only.
-            with evaluating_ahead(output, 0 if shared else len(pending)):
+            with contextlib.nullcontext() if shared else evaluating_ahead(output, len(pending)):
                 run_benchmark(prepared, pending, store, place, tell, shared=shared, on_ray=on_ray)
         if shared:
             collect(store, shared)

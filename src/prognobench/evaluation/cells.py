@@ -8,6 +8,7 @@ Machine Learning for Brain Disorders, chapter 20; Christodoulou et al. 2024, MIC
 
 from __future__ import annotations
 
+import functools
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,9 +38,9 @@ from prognobench.evaluation.paired import Candidate, UnitsOf, paired_difference
 from prognobench.evaluation.patients import Array
 from prognobench.evaluation.task import Task
 
-TASK = ["dataset", "endpoint"]
-SETTING = ["regime", "shots", "level"]
-NAMES = ["backbone", "strategy"]
+TASK = ("dataset", "endpoint")
+SETTING = ("regime", "shots", "level")
+NAMES = ("backbone", "strategy")
 
 
 @dataclass(frozen=True)
@@ -87,15 +88,15 @@ def cells_of(
         replicates: Number of bootstrap replicates B.
         confidence: Share of the replicates an interval holds.
     """
-    for (dataset, endpoint), task in runs.groupby(TASK, sort=True):
+    for (dataset, endpoint), task in runs.groupby(list(TASK), sort=True):
         kind = kind_of(task.iloc[0])
         headline = headline_of(kind, metric)
         others = tuple(name for name in SHOWN[kind] if name != headline)
         rule = Rule(headline, others, replicates, confidence)
         patients = tuple(sorted(tested[str(dataset), str(endpoint)]))
-        for _, cell in task.groupby(SETTING, sort=True, dropna=False):
+        for _, cell in task.groupby(list(SETTING), sort=True, dropna=False):
             own = cell.join(run_groups(cell))
-            candidate = own.groupby(NAMES, sort=True).ngroup().to_numpy()
+            candidate = own.groupby(list(NAMES), sort=True).ngroup().to_numpy()
             ends = np.cumsum(np.bincount(candidate))[:-1]
             members = np.split(np.argsort(candidate, kind="stable"), ends)
             yield Cell(str(dataset), str(endpoint), own, members, _episodes(own), patients, rule)
@@ -125,7 +126,7 @@ def cell_rows(task: Task, runs: pd.DataFrame, rule: Rule) -> list[dict[str, Any]
     """
     own = runs.join(run_groups(runs))
     episodes = _episodes(own)
-    members = dict(iter(own.groupby(NAMES, sort=True)))
+    members = dict(iter(own.groupby(list(NAMES), sort=True)))
     found = {names: evaluate_candidate(task, one, episodes, rule) for names, one in members.items()}
 
     def units_of(candidate: Candidate) -> Sequence[Unit]:
@@ -150,8 +151,13 @@ def rows_of(cell: Cell, found: Sequence[Candidate], read: Runs) -> list[dict[str
     places = {id(one): place for place, one in enumerate(found)}
     draws = episode_draws(cell.runs, cell.episodes, cell.rule.replicates)
 
+    # All incomplete candidates are compared with the same best one.
+    @functools.lru_cache(maxsize=2)
+    def made(place: int) -> Sequence[Unit]:
+        return units_again(cell.candidate(place), read)
+
     def units_of(candidate: Candidate) -> Sequence[Unit]:
-        return units_again(cell.candidate(places[id(candidate)]), read)
+        return made(places[id(candidate)])
 
     return compared(found, draws, cell.rule, units_of)
 

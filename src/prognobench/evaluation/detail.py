@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from prognobench.evaluation import bootstrap
 from prognobench.evaluation.candidates import has_episodes, run_groups
+from prognobench.evaluation.cells import NAMES, SETTING, TASK
 from prognobench.evaluation.choice import DONE, choose_runs
 from prognobench.evaluation.controls import CONTROL
+from prognobench.evaluation.evaluated import episode_draws
 from prognobench.evaluation.finished import Runs
 from prognobench.evaluation.operating_curves import (
     Examined,
@@ -37,9 +38,7 @@ from prognobench.evaluation.times import PatientTimes, event_risk
 MOST_CANDIDATES = 3
 """Candidates of a task that are looked at, the best first; besides the best control."""
 
-SETTING = ("regime", "shots", "level")
-CELL = ("dataset", "endpoint", *SETTING)
-NAMES = ("backbone", "strategy")
+CELL = (*TASK, *SETTING)
 
 CURVES = {
     "roc": roc,
@@ -159,13 +158,8 @@ def _task_details(
     task, chosen = read_task(chosen, read, replicates)
     done = chosen[chosen["state"] == DONE]
     done = done.join(run_groups(done))
-    drawn: dict[Any, Any] = {}
-    if len(done) and has_episodes(done):
-        groups = sorted(set(done["group"]), key=repr)
-        weights = bootstrap.episode_multiplicities(
-            len(groups), replicates, task.dataset, task.endpoint, str(done["regime"].iloc[0])
-        )
-        drawn = {group: weights[:, place] for place, group in enumerate(groups)}
+    episodes = sorted(set(done["group"]), key=repr) if has_episodes(done) else None
+    drawn = episode_draws(done, episodes, replicates) or {}
     curves, subgroups = [], []
     for place, (_, row) in enumerate(wanted.iterrows()):
         own = done[(done["backbone"] == row["backbone"]) & (done["strategy"] == row["strategy"])]

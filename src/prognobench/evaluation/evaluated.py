@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,11 @@ class CandidateRuns:
     tested: Sequence[str]
     rule: Rule
 
+    @property
+    def finished(self) -> int:
+        """How many of its runs are done."""
+        return self.runs["state"].tolist().count(DONE)
+
 
 @dataclass(frozen=True)
 class EvaluatedCandidate:
@@ -93,17 +98,15 @@ def evaluate(asked: tuple[CandidateRuns, Runs]) -> EvaluatedCandidate:
         UserError: When two of its runs disagree on a patient's outcome.
     """
     own, read = asked
+    if not own.finished:
+        return EvaluatedCandidate(_without_numbers(own.runs, own.rule), {}, {}, {})
     task, runs = read_task(own.runs, read, own.rule.replicates, own.tested)
     done = own.runs[own.runs["state"] == DONE].to_dict("records")
     found = {run["run"]: read.finished(run) for run in done if run["run"] in task.patients}
     reasons = dict(zip(runs["run"], runs["reason"], strict=True))
     return EvaluatedCandidate(
         evaluate_candidate(task, runs, own.episodes, own.rule),
-        {
-            patient: target
-            for run in task.patients.values()
-            for patient, target in outcomes_of(run).items()
-        },
+        _tested(task, task.patients),
         {
             run: {"patient": one.by_patient.measured, "image": one.by_image.measured}
             for run, one in found.items()
@@ -184,7 +187,7 @@ def evaluate_candidate(
     metric = METRICS[rule.metric]
     row = _empty_row(runs, rule)
     if not row["n_runs"]:
-        return Candidate(row, {}, np.full(1 + rule.replicates, np.nan), False, 0)
+        return _without_numbers(runs, rule)
     done = runs[runs["state"] == DONE]
     draws = episode_draws(runs, episodes, rule.replicates)
     units = _units(task, done, (rule.metric, *rule.others))
@@ -237,6 +240,12 @@ def evaluate_candidate(
     return Candidate(row, _runs(task, done, units, rule), headline, complete, rarer, kept)
 
 
+def _without_numbers(runs: pd.DataFrame, rule: Rule) -> Candidate:
+    """Return a candidate without a finished run."""
+    nothing = np.full(1 + rule.replicates, np.nan)
+    return Candidate(_empty_row(runs, rule), {}, nothing, complete=False, rarer=0)
+
+
 def _runs(
     task: Task, done: pd.DataFrame, units: Sequence[Unit], rule: Rule
 ) -> dict[Key, TestedRun]:
@@ -255,7 +264,7 @@ def _runs(
     return {key: found[key] for key in sorted(found, key=repr)}
 
 
-def _tested(task: Task, runs: pd.Series[str]) -> dict[str, float]:
+def _tested(task: Task, runs: Iterable[str]) -> dict[str, float]:
     """Return each patient that a candidate's runs tested, with the outcome."""
     tested: dict[str, float] = {}
     for run in runs:

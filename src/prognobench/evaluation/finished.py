@@ -44,6 +44,18 @@ class Measured:
     size: tuple[int, int]
 
 
+def distinct(
+    lists: Iterable[Sequence[Any]],
+) -> tuple[list[tuple[Any, ...]], list[int]]:
+    """Return the different ones of some lists, in their order, and which of them each is.
+
+    What is said of the metrics of many runs is one of few lists.
+    """
+    places: dict[tuple[Any, ...], int] = {}
+    which = [places.setdefault(tuple(own), len(places)) for own in lists]
+    return list(places), which
+
+
 @dataclass(frozen=True)
 class Tested:
     """What one run predicted for its test part, patients or images counting once.

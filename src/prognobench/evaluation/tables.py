@@ -14,7 +14,7 @@ from prognobench.errors import UserError
 from prognobench.evaluation.cells import cells_of, rows_of
 from prognobench.evaluation.choice import DONE, UNFINISHED, choose_runs
 from prognobench.evaluation.evaluated import evaluate
-from prognobench.evaluation.finished import Measured, Runs
+from prognobench.evaluation.finished import Measured, Runs, distinct
 from prognobench.evaluation.kinds import kinds_of
 from prognobench.evaluation.metrics import (
     HEADLINE,
@@ -199,18 +199,19 @@ def _measured(
     metrics, count = len(names), len(chosen)
     values = np.full((count, metrics), np.nan)
     sizes = np.full((count, 2), -1, dtype=np.int64)
-    reasons, flags = _Lists(metrics), _Lists(metrics)
+    reasons: list[Sequence[str | None]] = []
+    constant: list[Sequence[bool]] = []
     told = zip(chosen["run"], chosen["state"], chosen["reason"], strict=True)
     for place, (run, state, reason) in enumerate(told):
         own = measured.get(run, reason) if state == DONE else reason
         if isinstance(own, Measured):
             values[place], sizes[place] = own.value, own.size
-            reasons.add(own.reasons)
-            flags.add([CONSTANT_PREDICTION if one else None for one in own.constant])
+            reasons.append(own.reasons)
+            constant.append(own.constant)
         else:
             words = str(state).replace("_", " ")
-            reasons.add([f"the run is {words}" if pd.isna(own) else str(own)] * metrics)
-            flags.add([None] * metrics)
+            reasons.append([f"the run is {words}" if pd.isna(own) else str(own)] * metrics)
+            constant.append([False] * metrics)
     # Folds are of few different sizes.
     different, size_of = np.unique(sizes, axis=0, return_inverse=True)
     levels = [[_chance(name, *size) for name in names] for size in different.tolist()]
@@ -229,33 +230,24 @@ def _measured(
     table["chance"] = (
         np.array(levels, dtype=np.float64).reshape(-1, metrics)[size_of.ravel()].ravel()
     )
-    table["reason"] = reasons.column()
+    table["reason"] = _categories(*distinct(reasons), metrics)
     for place, name in enumerate(("n_test", "n_positive")):
         number = np.repeat(sizes[:, place], metrics)
         table[name] = pd.arrays.IntegerArray(number, number < 0)
-    table["flag"] = flags.column()
+    seen, which = distinct(constant)
+    flags = [[CONSTANT_PREDICTION if one else None for one in own] for own in seen]
+    table["flag"] = _categories(flags, which, metrics)
     return pd.DataFrame(table, index=np.repeat(chosen.index, metrics), copy=False)
 
 
-class _Lists:
-    """Words by run and metric, of which few lists are different."""
-
-    def __init__(self, metrics: int) -> None:
-        """Say how long the lists are."""
-        self._metrics = metrics
-        self._places: dict[tuple[str | None, ...], int] = {}
-        self._of: list[int] = []
-
-    def add(self, words: Sequence[str | None]) -> None:
-        """Add the list of the next run."""
-        self._of.append(self._places.setdefault(tuple(words), len(self._places)))
-
-    def column(self) -> pd.Categorical:
-        """Return all lists one after the other; what is None is missing."""
-        every = np.array([*self._places], dtype=object).reshape(-1, self._metrics)
-        codes, known = pd.factorize(every.ravel())
-        of_list = codes.astype(np.int32).reshape(every.shape)
-        return pd.Categorical.from_codes(of_list[self._of].ravel(), pd.Index(known))
+def _categories(
+    different: Sequence[Sequence[str | None]], which: Sequence[int], metrics: int
+) -> pd.Categorical:
+    """Return the lists of runs, a word a metric, one after the other; what is None is missing."""
+    words = np.array(different, dtype=object).reshape(-1, metrics)
+    codes, known = pd.factorize(words.ravel())
+    of_list = codes.astype(np.int32).reshape(words.shape)
+    return pd.Categorical.from_codes(of_list[which].ravel(), pd.Index(known))
 
 
 def _chance(name: str, patients: int, events: int) -> float:

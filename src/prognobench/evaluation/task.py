@@ -67,14 +67,16 @@ def read_task(
             :func:`~prognobench.evaluation.choice.choose_runs`.
         read: The finished runs.
         replicates: Number of bootstrap replicates.
-        tested: Patients that are drawn from as well, since other runs test them.
+        tested: All patients that are drawn from, since other runs test them; those of these runs
+            when empty.
 
     Returns:
         The task, and the runs; those whose stored predictions cannot be evaluated are failed in
         it, with the reason.
 
     Raises:
-        UserError: When a patient has different targets in different runs.
+        UserError: When a patient has different targets in different runs, or is not drawn from:
+            candidates would then meet different draws.
     """
     runs = runs.astype({"reason": object})  # a column of missing reasons has no words yet
     dataset, endpoint = str(runs["dataset"].iloc[0]), str(runs["endpoint"].iloc[0])
@@ -94,6 +96,11 @@ def read_task(
         thresholds[run["run"]] = own.by_patient.thresholds
         trained[run["run"]] = own.trained
         agree(outcome, outcomes_of(own.by_patient.patients), dataset, endpoint)
+    if tested and not outcome.keys() <= set(tested):
+        raise UserError(
+            f"the runs of {dataset}, {endpoint} tested patients whom no split of theirs names: "
+            "put back the folder `splits`, or do `prognobench run` again"
+        )
     index = pd.Index(sorted({*outcome, *tested}), dtype=object)
     weights = bootstrap.patient_multiplicities(len(index), replicates, dataset, endpoint)
     kind = kind_of(runs.iloc[0])

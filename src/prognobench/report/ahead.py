@@ -34,8 +34,9 @@ PATIENCE = 30.0
 NICENESS = 10
 """How far it steps back behind the training, on the scale of the system from 0 to 19."""
 
-GRACE = 10.0
-"""Seconds in which it ends the candidate that it is at, when nobody needs it any more."""
+GRACE = 2.0
+"""Seconds in which it ends the candidate that it is at, when nobody needs it any more: an
+interruption must end within five."""
 
 
 @contextlib.contextmanager

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 from pyarrow.compute import Expression, field
@@ -33,6 +35,9 @@ from prognobench.results.records import RunState
 from prognobench.results.store import ResultsStore
 from prognobench.saliency.folder import DESCRIPTION, FOLDER
 from prognobench.spec import BenchmarkSpec, load_spec
+
+Tables: TypeAlias = dict[str, pd.DataFrame]
+"""Tables by their file names."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +90,30 @@ def evaluate(output: Path, store: ResultsStore, *, whole: bool = True) -> Evalua
     Raises:
         UserError: When the folder lacks what a run writes before training.
     """
-    with ThreadPoolExecutor(1) as beside:
-        made, written = _evaluated(output, store, beside, whole=whole)
+    with _beside() as writing:
+        made, written = _evaluated(output, store, writing, whole=whole)
         written.result()
     return made
 
 
+@contextlib.contextmanager
+def _beside() -> Iterator[Callable[..., Future[None]]]:
+    """Give what keeps tables while the block goes on; Ctrl-C does not wait for it."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as beside:
+
+        def write(output: Path, key: str, tables: Tables, others: Future[Tables]) -> Future[None]:
+            return beside.submit(keep, output, key, tables, others, stop)
+
+        try:
+            yield write
+        except KeyboardInterrupt:
+            stop.set()
+            raise
+
+
 def _evaluated(
-    output: Path, store: ResultsStore, beside: Executor, *, whole: bool
+    output: Path, store: ResultsStore, writing: Callable[..., Future[None]], *, whole: bool
 ) -> tuple[Evaluated, Future[None]]:
     """Return the tables of an output folder, which are written meanwhile where they are new."""
     asked = load_spec(output / "benchmark.yaml").evaluation
@@ -108,9 +129,9 @@ def _evaluated(
         found = evaluate_candidates(output, store, plan)
         with collecting_nothing():
             tables = result_tables(plan, found)
-            others: Future[dict[str, pd.DataFrame]] = Future()
-            written = beside.submit(keep, output, key, tables, others)
+            others: Future[Tables] = Future()
             try:
+                written = writing(output, key, tables, others)
                 others.set_result(comparison_tables(output, store, plan, found, asked))
             except BaseException as error:
                 others.set_exception(error)
@@ -167,11 +188,11 @@ def build_report(
     Raises:
         UserError: When the folder lacks what a run writes before training.
     """
-    with ThreadPoolExecutor(1) as beside:
+    with _beside() as writing:
         written: Future[None] | None = None
         if evaluated is None:
             # Tables of millions of rows are written while the page is drawn.
-            evaluated, written = _evaluated(output, store, beside, whole=False)
+            evaluated, written = _evaluated(output, store, writing, whole=False)
         with collecting_nothing():
             page = _page(output, evaluated, images)
         if written:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from prognobench.evaluation.cells import SETTING
 from prognobench.evaluation.controls import is_control
-from prognobench.evaluation.detail import SETTING, main_cells
+from prognobench.evaluation.detail import main_cells
 from prognobench.evaluation.evaluated import PARTIAL
 from prognobench.evaluation.metric import Metric
 from prognobench.evaluation.metrics import METRICS

@@ -6,6 +6,7 @@ import csv
 import io
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from prognobench.own_process import own_command, own_environment
 
 ROWS_TOGETHER = 16_384
 """Rows that are put together at once: few enough for their memory to be used again."""
+
+LOOK_EVERY = 0.05
+"""Seconds between two looks at whether the other process has ended."""
 
 LONG = 500_000
 """Rows from which on another process pays, which takes a second to begin."""
@@ -55,7 +59,11 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
             file.write(memoryview(text)[:size])
 
 
-def write_csv_beside(path: Path, table: pd.DataFrame, kept: Path) -> None:
+class InterruptedWritingError(Exception):
+    """Nobody waits any more for what is being written."""
+
+
+def write_csv_beside(path: Path, table: pd.DataFrame, kept: Path, stop: threading.Event) -> None:
     """Write a table as :func:`write_csv` does, by another process where it is long.
 
     Threads would not do: they take turns at Python, some dozen times for every block of rows.
@@ -64,14 +72,28 @@ def write_csv_beside(path: Path, table: pd.DataFrame, kept: Path) -> None:
         path: Where to.
         table: The table.
         kept: The table as a Parquet file.
+        stop: Set where it shall be left.
+
+    Raises:
+        InterruptedWritingError: When it was left.
     """
     if len(table) >= LONG:
-        command = own_command("prognobench.report.csv_tables", str(kept), str(path))
-        ended = subprocess.run(  # noqa: S603  a module of this program, and two files
-            command, env=own_environment(), capture_output=True, check=False
+        process = subprocess.Popen(  # noqa: S603  a module of this program, and two files
+            own_command("prognobench.report.csv_tables", str(kept), str(path)),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=own_environment(),
         )
-        if ended.returncode == 0:
+        while process.poll() is None and not stop.wait(LOOK_EVERY):
+            pass
+        if stop.is_set():
+            process.terminate()
+            process.wait()
+        elif process.returncode == 0:
             return
+    if stop.is_set():
+        raise InterruptedWritingError
     write_csv(path, table)  # also what says why the other process could not
 
 

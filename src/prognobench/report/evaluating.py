@@ -109,7 +109,7 @@ def planned(
 def _drawn_from(output: Path, runs: pd.DataFrame) -> dict[tuple[str, str], set[str]]:
     """Return the patients that the splits of runs test, by dataset and endpoint."""
     found: dict[tuple[str, str], set[str]] = {}
-    for (dataset, endpoint), own in runs.groupby(TASK):
+    for (dataset, endpoint), own in runs.groupby(list(TASK)):
         tested = found[str(dataset), str(endpoint)] = set[str]()
         for split in own.loc[~own["state"].isin(IMPOSSIBLE), "split"].unique():
             path = split_path(output / "splits", f"{dataset}/{endpoint}", str(split))
@@ -227,8 +227,8 @@ def ended(output: Path, store: ResultsStore, asked: EvaluationSpec) -> list[tupl
     known = KeptCandidates(output).known()
     found = []
     for key, cell, place in plan.candidates():
-        states = cell.runs["state"].take(cell.members[place])
-        if key not in known and (states == DONE).any() and not states.isin(UNFINISHED).any():
+        states = set(cell.runs["state"].take(cell.members[place]))
+        if key not in known and DONE in states and not states & {*UNFINISHED}:
             found.append((key, cell, place))
     return found
 
@@ -258,13 +258,16 @@ def evaluate_ahead(
 def _evaluated(
     missing: Sequence[tuple[str, Cell, int]], store: ResultsStore, kept: KeptCandidates
 ) -> dict[str, EvaluatedCandidate]:
-    """Evaluate candidates, and keep them as they come."""
-    with on_all_cores(sum(len(cell.members[place]) for _, cell, place in missing)) as mapped:
-        read = Runs(store.predictions, mapped, store.source)
-        candidates = (cell.candidate(place) for _, cell, place in missing)
-        asked = ((own, read.only(own.runs["run"])) for own in candidates)
-        keys = (key for key, *_ in missing)
-        return dict(_keeping(zip(keys, mapped(evaluate, asked), strict=True), kept))
+    """Evaluate candidates, and keep as they come those that have something finished."""
+    candidates = {key: cell.candidate(place) for key, cell, place in missing}
+    finished = {key: own.finished for key, own in candidates.items()}
+    read = Runs(store.predictions, source=store.source)
+    asked = {key: (own, read.only(own.runs["run"])) for key, own in candidates.items()}
+    found = {key: evaluate(own) for key, own in asked.items() if not finished[key]}
+    others = {key: own for key, own in asked.items() if finished[key]}
+    with on_all_cores(sum(finished.values())) as mapped:
+        evaluated = zip(others, mapped(evaluate, others.values()), strict=True)
+        return found | dict(_keeping(evaluated, kept))
 
 
 def _keeping(

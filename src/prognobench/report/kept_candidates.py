@@ -14,7 +14,8 @@ from pyarrow import parquet
 
 from prognobench.evaluation.cells import Cell
 from prognobench.evaluation.evaluated import EvaluatedCandidate
-from prognobench.files import WRITING, atomic_path, identity
+from prognobench.files import WRITING, atomic_path, file_digest, identity
+from prognobench.report import packed as packing
 from prognobench.report.packed import NUMBERS, SCHEMA, packed, unpacked
 from prognobench.report.remembered import shared_key
 
@@ -38,7 +39,8 @@ def keys_of(cells: Iterable[Cell], evaluation: Mapping[str, Any]) -> list[list[s
         cells: The cells, their runs with the column :data:`FACTS`.
         evaluation: The spec's ``evaluation``.
     """
-    shared = identity(shared_key(evaluation), 64)
+    form = file_digest(Path(str(packing.__file__)))
+    shared = identity({**shared_key(evaluation), "form": form}, 64)
     found = []
     for cell in cells:
         text = repr([shared, cell.rule, cell.tested, cell.episodes])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from prognobench.evaluation.candidates import Unit
 from prognobench.evaluation.evaluated import EvaluatedCandidate
-from prognobench.evaluation.finished import Measured
+from prognobench.evaluation.finished import Measured, distinct
 from prognobench.evaluation.paired import Candidate, TestedRun
 from prognobench.evaluation.patients import Array
 from prognobench.evaluation.patients import Unit as Counted
@@ -62,8 +62,8 @@ def packed(key: str, own: EvaluatedCandidate) -> dict[str, Any]:
         "tested": dict(own.tested),
         "troubles": dict(own.troubles),
         "measured": list(own.measured),
-        "reasons": _few([tuple(one.reasons) for one in measured]),
-        "constant": _few([tuple(one.constant) for one in measured]),
+        "reasons": distinct(one.reasons for one in measured),
+        "constant": distinct(one.constant for one in measured),
         "sizes": [one.size for one in measured],
     }
     return {
@@ -154,15 +154,9 @@ def _measured(about: Mapping[str, Any], values: Array) -> dict[str, dict[Any, Me
     }
 
 
-def _few(lists: Sequence[tuple[Any, ...]]) -> tuple[list[tuple[Any, ...]], list[int]]:
-    """Return the different ones of some lists, which are few, and which each is."""
-    places = {own: place for place, own in enumerate(dict.fromkeys(lists))}
-    return list(places), [places[own] for own in lists]
-
-
-def _each(few: tuple[list[list[Any]], list[int]]) -> Iterator[list[Any]]:
-    """Yield the lists that :func:`_few` was given; equal ones are one."""
-    different, places = few
+def _each(lists: tuple[list[list[Any]], list[int]]) -> Iterator[list[Any]]:
+    """Yield the lists that ``distinct`` was given; equal ones are one."""
+    different, places = lists
     return (different[place] for place in places)
 
 

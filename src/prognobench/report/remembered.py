@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from importlib.metadata import version
@@ -124,6 +125,7 @@ def keep(
     key: str,
     tables: Mapping[str, pd.DataFrame],
     others: Future[dict[str, pd.DataFrame]],
+    stop: threading.Event,
 ) -> None:
     """Write tables as CSV, and keep them under a key.
 
@@ -132,16 +134,19 @@ def keep(
         key: From :func:`evaluation_key`.
         tables: The long tables, by their file names.
         others: Gives the other tables.
+        stop: Set where it shall be left, with nothing kept.
     """
     with atomic_folder(output / FOLDER) as temporary:
-        kept = _write_tables(output, temporary, tables)
+        kept = _write_tables(output, temporary, tables, stop)
         more = others.result()
-        kept |= _write_tables(output, temporary, more)
+        kept |= _write_tables(output, temporary, more, stop)
         files = {name: _stamp(output / name) for name in kept}
         write_sealed(temporary / SEAL, {"key": key, "tables": kept, "files": files})
 
 
-def _write_tables(output: Path, folder: Path, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+def _write_tables(
+    output: Path, folder: Path, tables: Mapping[str, pd.DataFrame], stop: threading.Event
+) -> dict[str, Any]:
     """Write tables as Parquet and CSV files, and return what reading them needs to know.
 
     One that is there twice, as where each patient has one image, is copied.
@@ -150,6 +155,7 @@ def _write_tables(output: Path, folder: Path, tables: Mapping[str, pd.DataFrame]
         output: Where the CSV files go.
         folder: Where the Parquet files go.
         tables: The tables, by their file names.
+        stop: Set where it shall be left.
     """
     kept = {}
     written: dict[int, str] = {}
@@ -158,7 +164,7 @@ def _write_tables(output: Path, folder: Path, tables: Mapping[str, pd.DataFrame]
         first = written.setdefault(id(table), name)
         if first == name:
             table.to_parquet(folder / path.name, index=False)
-            write_csv_beside(output / name, table, path)
+            write_csv_beside(output / name, table, path, stop)
         else:
             shutil.copyfile(_file_of(folder, first), folder / path.name)
             with atomic_path(output / name) as temporary:

@@ -20,8 +20,9 @@ from torch import nn
 
 from prognobench.backbones.backbone import Backbone, load_backbone
 from prognobench.errors import UserError
+from prognobench.evaluation.cells import NAMES
 from prognobench.evaluation.choice import DONE, UNFINISHED, choose_runs
-from prognobench.evaluation.detail import CELL, NAMES, main_cells
+from prognobench.evaluation.detail import CELL, main_cells
 from prognobench.evaluation.metrics import METRICS
 from prognobench.evaluation.patients import UnusablePredictionsError
 from prognobench.execution.prepare import Prepared
