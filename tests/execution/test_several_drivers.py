@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -15,6 +16,7 @@ from test_benchmark import SMALL, same_results
 
 from prognobench.cli.options import Device
 from prognobench.cli.run import run_spec
+from prognobench.execution import sharing
 from prognobench.spec import parse_spec
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(1200)]
@@ -122,3 +124,19 @@ def test_a_folder_s_results_are_taken_into_the_database_and_reported_from_it(
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert re.search("report: .*index.html", words.stdout)
+
+
+def test_what_others_have_done_comes_to_the_folder_while_runs_go_on(
+    alone, tmp_path, database, monkeypatch
+):
+    copied, collect = [], sharing.collect
+
+    def told(*given):
+        copied.append((threading.current_thread().name, collect(*given)))
+
+    monkeypatch.setattr(sharing, "PAUSE", 0.05)
+    monkeypatch.setattr(sharing, "collect", told)
+    output = tmp_path / "one"
+    run_spec(parse_spec(SMALL, "spec"), output, None, Device.CPU, database)
+    assert 1 <= sum(count for name, count in copied if name == "collecting") <= RUNS
+    same_results(alone, output)

@@ -174,8 +174,7 @@ def test_results_go_to_a_folder_and_back(drivers, tmp_path, server):
         plan(store, "abc")
     shared.claim("a", 1)
     shared.finish({"a": result()}, {"python": "3"})
-    for outcome in shared.outcomes("abc"):
-        folder.take_over(outcome)
+    folder.take_over(list(shared.outcomes("abc")))
     pd.testing.assert_frame_equal(folder.predictions("a"), result().predictions)
     assert folder.verify() == []
     row = folder.runs().set_index("run").loc["a"]

@@ -154,7 +154,7 @@ def run_spec(
     )
     from prognobench.execution.environment import describe_environment
     from prognobench.execution.prepare import prepare
-    from prognobench.execution.sharing import collect, share
+    from prognobench.execution.sharing import collect, collecting, share
     from prognobench.report.ahead import evaluating_ahead
     from prognobench.results.shared import SharedStore
     from prognobench.results.store import ResultsStore
@@ -193,8 +193,10 @@ def run_spec(
                 trackers.progress(state.finished, state.total, len(failures))
 
             on_ray = device.value if executor == Executor.RAY else None
-            # What other drivers do comes to this folder at the end only.
-            with contextlib.nullcontext() if shared else evaluating_ahead(output, len(pending)):
+            with (
+                collecting(store, shared) if shared else contextlib.nullcontext(),
+                evaluating_ahead(output, len(pending)),
+            ):
                 run_benchmark(prepared, pending, store, place, tell, shared=shared, on_ray=on_ray)
         if shared:
             collect(store, shared)

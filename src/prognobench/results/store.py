@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -31,6 +31,14 @@ _NUMBERS = ("level", "lr", "validation_score", "prior_logit_shift", "threshold",
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _parquet_of(result: RunResult) -> Callable[[Path], object]:
+    return lambda path: result.stored().to_parquet(path, index=False)
+
+
+def _copy_of(predictions: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(predictions)
 
 
 def _ended(environment: dict[str, Any], digest: str) -> dict[str, Any]:
@@ -230,23 +238,15 @@ class ResultsStore:
 
     def finish(self, results: Mapping[str, RunResult], environment: dict[str, Any]) -> set[str]:
         """Keep what runs left: first their predictions, whole, then their states in one go."""
-        (self.output / "results.db").stat()  # a folder that has gone is not begun anew
-
-        def write(run: str) -> str:
-            path = self.predictions_path(run)
-            with atomic_path(path) as temporary:
-                results[run].stored().to_parquet(temporary, index=False)
-            return file_digest(path)
-
-        with ThreadPoolExecutor(min(_WRITERS, len(results))) as pool:
-            digests = list(pool.map(write, results))
-        ended = sql.update(RUNS).where(RUNS.c.run == sql.bindparam("own_run"))
-        rows = [
-            {"own_run": run, **result.columns(), **_ended(environment, digest)}
-            for (run, result), digest in zip(results.items(), digests, strict=True)
-        ]
-        with self._engine.begin() as connection:
-            connection.execute(ended, rows)
+        self._write({run: _parquet_of(result) for run, result in results.items()})
+        columns = {
+            run: {
+                **result.columns(),
+                **_ended(environment, file_digest(self.predictions_path(run))),
+            }
+            for run, result in results.items()
+        }
+        self._end(columns)
         return set(results)
 
     def fail(self, run: str, reason: str, environment: dict[str, Any]) -> bool:
@@ -298,26 +298,43 @@ class ResultsStore:
             columns = dict(connection.execute(query).mappings().one())
         return Outcome(run, columns, self.predictions_path(run).read_bytes())
 
-    def take_over(self, outcome: Outcome) -> None:
-        """Keep what another store has of a run of the plan.
+    def take_over(self, outcomes: Sequence[Outcome]) -> None:
+        """Keep what another store has of runs of the plan.
 
         Args:
-            outcome: A run that is done, or failed.
+            outcomes: Runs that are done, or failed; at least one.
 
         Raises:
-            ValueError: When its predictions are not those that were written there.
+            ValueError: When the predictions of one are not those that were written there.
         """
-        if outcome.predictions is not None:
-            if not outcome.is_whole:
+        done = {own.run: own.predictions for own in outcomes if own.predictions is not None}
+        for outcome in outcomes:
+            if outcome.run in done and not outcome.is_whole:
                 raise ValueError(f"the predictions of the run {outcome.run} are damaged")
-            with atomic_path(self.predictions_path(outcome.run)) as temporary:
-                temporary.write_bytes(outcome.predictions)
-            self._written[outcome.run] = outcome.columns["predictions_sha256"]
-        self._update(outcome.run, **outcome.columns)
+        self._write({run: _copy_of(own) for run, own in done.items()})
+        self._end({own.run: own.columns for own in outcomes})
 
     def close(self) -> None:
         """Close the database."""
         self._engine.dispose()
+
+    def _write(self, predictions: Mapping[str, Callable[[Path], object]]) -> None:
+        """Have the predictions of runs written, each whole or not at all."""
+        (self.output / "results.db").stat()  # a folder that has gone is not begun anew
+
+        def write(run: str) -> None:
+            with atomic_path(self.predictions_path(run)) as temporary:
+                predictions[run](temporary)
+
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            # The list: errors come with what is taken.
+            list(pool.map(write, predictions))
+
+    def _end(self, columns: Mapping[str, dict[str, Any]]) -> None:
+        """Note how runs ended, all in one go."""
+        changed = sql.update(RUNS).where(RUNS.c.run == sql.bindparam("own_run"))
+        with self._engine.begin() as connection:
+            connection.execute(changed, [{"own_run": run, **own} for run, own in columns.items()])
 
     def _update(self, run: str, **values: Any) -> None:
         with self._engine.begin() as connection:
