@@ -6,6 +6,7 @@ import pytest
 
 from build_cohort import cohort_of
 from prognobench.cohorts.combine import combine
+from prognobench.cohorts.load import CohortSpec
 from prognobench.cohorts.task import select_task
 from prognobench.errors import UserError
 from prognobench.regimes import FixedSplitSpec, make_splits
@@ -52,3 +53,24 @@ def test_what_cannot_be_put_together_is_said(tmp_path):
     other = cohort_of([{"death": 1}], tmp_path, name="c", endpoints={"death": "died"})
     with pytest.raises(UserError, match="no endpoint in common"):
         combine("both", [first, other])
+
+
+def test_a_member_without_dates_keeps_its_events_and_says_so(tmp_path):
+    dated = [{"icu": n % 2, "icu_day": 3 if n % 2 else None, "acquired": 1 + n} for n in range(6)]
+    undated = [{"icu": n % 2} for n in range(6)]
+    both = combine(
+        "both",
+        [cohort_of(dated, tmp_path, name="dated"), cohort_of(undated, tmp_path, name="undated")],
+    )
+    task = select_task(both, "icu")
+    events = task.table.loc[task.table["target"] == 1, "dataset"]
+    # Two of the dated events have an image of after the outcome.
+    assert events.value_counts().to_dict() == {"dated": 1, "undated": 3}
+    (warning,) = task.warnings
+    assert warning.startswith("the cohort 'undated' does not say when")
+
+
+def test_a_policy_of_one_member_is_refused():
+    member = {"source": "synthetic", "policy": "all"}
+    with pytest.raises(ValueError, match="combined cohorts have one policy"):
+        CohortSpec.model_validate({"name": "both", "combine": [{"source": "mhh"}, member]})

@@ -134,3 +134,36 @@ def test_without_an_endpoint(folder):
     columns = {name: column for name, column in COLUMNS.items() if name != "icu"}
     with pytest.raises(UserError, match="has no endpoint"):
         read(folder, rows, columns=columns)
+
+
+DATED = {
+    "patient_id": ["1", "2", "2", "3"],
+    "path": ROWS["File"],
+    "icu": ["1", "1", "1", "0"],
+    "admission": ["2020-03-01", "", "", "2020-03-01"],
+    "acquired_date": ["2020-03-03", "2020-03-05", "2020-03-09", "2020-03-02"],
+    "icu_date": ["2020-03-04", "2020-03-07", "2020-03-07", ""],
+}
+
+
+def test_without_a_patient_s_admission_days_count_from_the_first_image(folder):
+    cohort = read(folder, DATED, columns={})
+    table = cohort.table.set_index("path").loc[ROWS["File"]]
+    assert table["acquired"].tolist() == [2.0, 0.0, 4.0, 1.0]
+    assert table["icu_day"].tolist()[:3] == [3.0, 2.0, 2.0]
+    (note,) = [drop for drop in cohort.drops if drop.rule == "no_admission"]
+    assert note.reason.endswith("of 1 patients")
+    whole = {**DATED, "admission": ["2020-03-01"] * 4}
+    assert "no_admission" not in {drop.rule for drop in read(folder, whole, columns={}).drops}
+
+
+def test_days_that_are_numbers_count_from_the_admission_alone(folder):
+    rows = {name: cells for name, cells in DATED.items() if name != "icu_date"}
+    rows["icu_day"] = ["3", "2", "2", ""]
+    table = read(folder, rows, columns={}).table.set_index("path")
+    assert table.loc[["sub/b.png", "c.png"], "acquired"].isna().all()
+    del rows["admission"]
+    with pytest.raises(
+        UserError, match="has the day of the outcome 'icu' and no date of admission"
+    ):
+        read(folder, rows, columns={})

@@ -77,6 +77,34 @@ def test_a_path_that_shows_the_patient_is_marked(tmp_path, folder, shown):
     assert (folder not in nameless.image_id) is shown
 
 
+@pytest.mark.parametrize(
+    ("name", "birth", "folder", "shown"),
+    [
+        ("MUELLER^HANS", "", "MuellerHans_1", True),
+        ("MUELLER^HANS", "", "hmueller", True),
+        ("MÜLLER^JOSÉ", "", "Muller_1", True),
+        ("MÜLLER^JOSÉ", "", "mueller", True),
+        ("MÜLLER^JOSÉ", "", "x/jose2", True),
+        ("LI^WU", "", "Li_3", True),
+        ("LI^WU", "", "lining", False),
+        ("HAND^ADA", "", "handbook", False),
+        ("ANONYMOUS^PATIENT", "", "anonymous/patient1", False),
+        ("X^Y", "19500314", "14031950", True),
+        ("X^Y", "19500314", "03-14-1950", True),
+        ("X^Y", "19500314", "14.04.1950", False),
+    ],
+)
+def test_other_spellings_of_names_and_dates_show_the_patient(tmp_path, name, birth, folder, shown):
+    tags = {"SpecificCharacterSet": "ISO_IR 192", "PatientName": name, "PatientBirthDate": birth}
+    write_dicom(tmp_path / folder / "image.dcm", "007", **tags)
+    assert read_headers(tmp_path)[0].identifying_path is shown
+
+
+def test_an_empty_reference_to_an_image_is_none(tmp_path):
+    write_dicom(tmp_path / "x.dcm", "1", ReferencedImageSequence=Sequence([]))
+    assert not read_headers(tmp_path)[0].references_image
+
+
 def test_a_name_that_is_the_id_shows_nobody(tmp_path):
     write_dicom(tmp_path / "A0801" / "image.dcm", "A0801", PatientName="A0801")
     assert not read_headers(tmp_path)[0].identifying_path

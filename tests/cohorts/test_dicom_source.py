@@ -114,6 +114,23 @@ def test_without_an_admission_days_count_from_the_first_image(tmp_path):
     assert set(cohort.table["mortality_day"]) == {7.0}
 
 
+def test_without_a_patient_s_admission_days_count_from_that_patient_s_first_image(tmp_path):
+    fixtures.write_dicom(
+        tmp_path / "images" / "y.dcm", "0013", day=datetime.date(2020, 3, 8), ViewPosition="PA"
+    )
+    rows = [
+        ["patient_id", "admission", "icu", "icu_date"],
+        ["12", "2020-03-01", "1", "2020-03-05"],
+        ["13", "", "1", "2020-03-10"],
+    ]
+    cohort = small(tmp_path, rows)
+    table = cohort.table.sort_values("patient_id")
+    assert table[["acquired", "icu_day"]].to_numpy().tolist() == [[2.0, 4.0], [0.0, 2.0]]
+    assert "no_admission" in {drop.rule for drop in cohort.drops}
+    numbered = [["patient_id", "admission", "icu", "icu_day"], ["12", "", "1", "4"]]
+    assert small(tmp_path, numbered).table["acquired"].isna().all()
+
+
 def test_a_day_of_the_outcome_counts_from_the_admission(tmp_path):
     rows = [["patient_id", "admission", "icu", "icu_day"], ["12", "2020-03-01", "1", "4"]]
     cohort = small(tmp_path, rows)

@@ -1,7 +1,6 @@
 import pytest
 
-from prognobench.cohorts.checks import is_frontal
-from prognobench.cohorts.radiograph_view import is_chest, view_of
+from prognobench.cohorts.radiograph_view import is_chest, is_frontal, view_of
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 import datetime
 import math
+import re
+import zipfile
 
 import pandas as pd
 import pytest
@@ -124,3 +126,21 @@ def test_only_wholly_numeric_columns_become_numbers():
 )
 def test_cells_of_any_kind_become_text(cell, text):
     assert cell_text(cell) == text
+
+
+@pytest.mark.parametrize("told", ["A1", "A1:C2", "A1:B4", "A1:Z90", None])
+def test_the_size_that_a_workbook_tells_is_not_believed(tmp_path, told):
+    path, honest = tmp_path / "t.xlsx", tmp_path / "honest.xlsx"
+    rows = [["id", "a", "b"], ["1", "x", None], ["2", None, "y"], ["3", "z", "w"]]
+    pd.DataFrame(rows[1:], columns=rows[0]).to_excel(honest, index=False)
+    with zipfile.ZipFile(honest) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name == "xl/worksheets/sheet1.xml":
+                size = b"" if told is None else f'<dimension ref="{told}"/>'.encode()
+                data, count = re.subn(rb'<dimension ref="[^"]*" ?/>', size, data)
+                assert count == 1
+            new.writestr(name, data)
+    found = read_table(path)
+    assert found.astype(object).where(found.notna(), None).to_numpy().tolist() == rows[1:]
+    assert found.columns.tolist() == rows[0]

@@ -21,7 +21,8 @@ from prognobench.audit.tasks import AFTER_OUTCOME, audit, labels_of
 from prognobench.audit.two_ids import alike_patients
 from prognobench.cohorts.checks import patient_labels
 from prognobench.cohorts.cohort import Cohort
-from prognobench.cohorts.task import Task, participant_flow, select_task
+from prognobench.cohorts.participant_flow import participant_flow
+from prognobench.cohorts.task import Task, select_task
 from prognobench.errors import UserError
 
 NOT_SEARCHED = (

@@ -17,8 +17,9 @@ from prognobench.audit.duplicates import duplicate_groups
 from prognobench.audit.shortcuts import shortcut
 from prognobench.cohorts.checks import after_outcome, contradictory_patients, patient_labels
 from prognobench.cohorts.cohort import Cohort
+from prognobench.cohorts.participant_flow import participant_flow
 from prognobench.cohorts.tables import find_column
-from prognobench.cohorts.task import Task, participant_flow
+from prognobench.cohorts.task import Task
 
 SHORTCUTS: Mapping[str, tuple[str, ...]] = {
     "view": ("view",),

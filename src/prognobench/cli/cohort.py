@@ -43,7 +43,8 @@ def build(
     from prognobench.cli.tables import print_flow
     from prognobench.cohorts.load import load_cohort
     from prognobench.cohorts.manifest import check_manifest_name, write_manifest
-    from prognobench.cohorts.task import participant_flow, select_task
+    from prognobench.cohorts.participant_flow import participant_flow
+    from prognobench.cohorts.task import select_task
 
     check_manifest_name(output)
     for option in options or ():

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from prognobench.cohorts.task import FlowStep
+    from prognobench.cohorts.participant_flow import FlowStep
 
 _WHOLE = ("name", "backbone", "strategy")
 """Columns that are never broken into lines."""

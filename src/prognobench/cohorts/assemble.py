@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from prognobench.cohorts.checks import outcome_days, patient_labels
 from prognobench.cohorts.cohort import (
     LUNG_BOX,
     LUNG_MASK,
     REQUIRED_COLUMNS,
     STANDARD_COLUMNS,
+    TARGET_COLUMN,
     Cohort,
     Provenance,
     outcome_day_column,
@@ -21,7 +23,7 @@ from prognobench.cohorts.cohort import (
 from prognobench.cohorts.lungs import normalised
 from prognobench.cohorts.outcome_kinds import OtherOutcome
 from prognobench.cohorts.paths import relative_path
-from prognobench.cohorts.tables import cell_text, quote_some
+from prognobench.cohorts.tables import MISSING_WORDS, cell_text, quote_some
 from prognobench.errors import UserError
 
 UNKNOWN_SITE = "unknown"
@@ -41,9 +43,12 @@ def assemble(
     """Make a cohort of the rows that a source read.
 
     Columns come in the order of the cohort's table: the standard ones, the endpoints each with
-    its day, then the others as they stand. Text is stripped, an empty one is missing; numbers
-    are floats; endpoints are nullable integers; views are in upper case; a missing site is
-    ``unknown``, and where the rows have no site at all the cohort is one site with its name.
+    its day, then the others as they stand. Text is stripped, an empty one is missing, and of ids,
+    paths, sites and views so is a word such as ``NA``; numbers are floats; endpoints are nullable
+    integers, and a patient's images without a label or with a later day have that of the others;
+    views are in upper case; a missing site is ``unknown``, and where the rows have no site at all
+    the cohort is one site with its name. A clinical column ``target`` is renamed, since that is
+    what the label is called in a task.
 
     Args:
         name: Name of the cohort in results.
@@ -64,7 +69,7 @@ def assemble(
     rows = rows.reset_index(drop=True)
     required = [name for name in REQUIRED_COLUMNS if name != "image_id" or name in rows]
     for column in required:
-        empty = rows.index[rows[column].map(cell_text).isna()]
+        empty = rows.index[_words(rows[column]).isna()]
         if len(empty):
             raise UserError(
                 f"{where} has {len(empty)} rows without {column} (the first is row "
@@ -77,9 +82,9 @@ def assemble(
         "path": pd.Series(paths, dtype="str"),
     }
     data["site"] = (
-        _text(rows["site"]).fillna(UNKNOWN_SITE) if "site" in rows else _filled(rows, name)
+        _words(rows["site"]).fillna(UNKNOWN_SITE) if "site" in rows else _filled(rows, name)
     )
-    data["view"] = _text(rows["view"]).str.upper() if "view" in rows else _filled(rows, None)
+    data["view"] = _words(rows["view"]).str.upper() if "view" in rows else _filled(rows, None)
     data["acquired"] = _floats(rows, "acquired")
     for endpoint in endpoints:
         data[endpoint] = _codes(rows[endpoint], endpoint, where)
@@ -95,8 +100,10 @@ def assemble(
             data[str(column)] = normalised(rows, str(column), where)
         elif column not in data:
             numeric = pd.api.types.is_numeric_dtype(rows[column])
-            data[str(column)] = _floats(rows, column) if numeric else _text(rows[column])
-    table = pd.DataFrame(data)
+            label = f"{column} (as in the table)" if column == TARGET_COLUMN else str(column)
+            data[label] = _floats(rows, column) if numeric else _text(rows[column])
+    timed = [name for name, outcome in others.items() if outcome.kind == "time_to_event"]
+    table = _of_patients(pd.DataFrame(data), [*endpoints, *timed])
     twice = table["image_id"][table["image_id"].duplicated()]
     if len(twice):
         raise UserError(
@@ -134,6 +141,24 @@ def _text(cells: pd.Series) -> pd.Series:
         text = cell_text(cell)
         words.append(None if text is None else _CONTROL.sub(" ", text).strip() or None)
     return pd.Series(words, dtype="str")
+
+
+def _words(cells: pd.Series) -> pd.Series:
+    """Return text of which words that stand for nothing are missing."""
+    text = _text(cells)
+    return text.mask(text.str.casefold().isin(MISSING_WORDS))
+
+
+def _of_patients(table: pd.DataFrame, endpoints: list[str]) -> pd.DataFrame:
+    """Give every image its patient's outcomes: the one that has them may be left out later.
+
+    Labels that contradict each other stay as they are.
+    """
+    for endpoint in endpoints:
+        labels = table["patient_id"].map(patient_labels(table, endpoint)).astype("Int64")
+        table[endpoint] = table[endpoint].fillna(labels)
+        table[outcome_day_column(endpoint)] = outcome_days(table, endpoint)
+    return table
 
 
 def _filled(rows: pd.DataFrame, word: str | None) -> pd.Series:

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
 import pandas as pd
 
 from prognobench.cohorts.cohort import Cohort, outcome_day_column
+from prognobench.cohorts.radiograph_view import is_frontal
 from prognobench.errors import UserError
-
-_FRONTAL = re.compile(r"^(AP|PA|FRONTAL|ANTERO-?POSTERIOR|POSTERO-?ANTERIOR)([^A-Z]|$)")
-
-
-def is_frontal(view: object) -> bool:
-    """Say whether a view is frontal (AP, PA and their kinds); an unknown view may be."""
-    return not isinstance(view, str) or bool(_FRONTAL.match(view.upper()))
 
 
 def drop_not_frontal(cohort: Cohort) -> Cohort:
-    """Leave out images whose view is known and is not frontal."""
+    """Leave out images whose view is known and is not frontal; an unknown one may be."""
     other = ~cohort.table["view"].map(is_frontal).astype(bool)
     return cohort.without(
         set(cohort.table.loc[other, "image_id"]),
@@ -55,6 +47,18 @@ def drop_missing_files(cohort: Cohort) -> Cohort:
         UserError: When the image folder or every single file is missing.
     """
     return cohort.without(missing_files(cohort), "missing_file", "the image file does not exist")
+
+
+def no_admission(patients: int) -> tuple[str, str]:
+    """Return a line of the participant flow: its rule, and its words.
+
+    Args:
+        patients: Of how many days count from the first image, as of others from the admission.
+    """
+    return "no_admission", (
+        "the date of admission is not known, and days count from the first image, of "
+        f"{patients} patients"
+    )
 
 
 def clean(cohort: Cohort) -> Cohort:

@@ -16,6 +16,9 @@ REQUIRED_COLUMNS = ("image_id", "patient_id", "path")
 STANDARD_COLUMNS = (*REQUIRED_COLUMNS, "site", "view", "acquired")
 """The first columns of every cohort table; ``acquired`` is in days from the reference time."""
 
+TARGET_COLUMN = "target"
+"""What a task calls the label of its endpoint; no clinical column has this name."""
+
 LUNG_BOX, LUNG_MASK = "lung_box", "lung_mask"
 """Columns that may say where the lungs are, see :mod:`prognobench.cohorts.lungs`."""
 

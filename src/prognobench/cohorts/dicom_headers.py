@@ -12,8 +12,9 @@ import hashlib
 import io
 import os
 import re
+import unicodedata
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,13 @@ _TAGS = [
     "ViewCodeSequence",
 ]
 _AGE = re.compile(r"(\d{1,3})([DWMY])")
+_NO_NAMES = frozenset(
+    {"anon", "anonymous", "anonymized", "anonymised", "deidentified", "name", "none", "patient"}
+    | {"phantom", "removed", "subject", "test", "unknown"}
+)
+"""What stands for a name where there is none."""
+
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 _YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
 
@@ -226,7 +234,8 @@ def _header(path: str, dataset: Any) -> DicomHeader:
         time=next(filter(None, (_time(_text(dataset, name)) for name in _TIMES)), ""),
         age=_age(_text(dataset, "PatientAge")),
         sex=_text(dataset, "PatientSex").upper()[:1] or None,
-        references_image="ReferencedImageSequence" in dataset,
+        # De-identification may leave it empty.
+        references_image=bool(dataset.get("ReferencedImageSequence")),
         identifying_path=_shows_patient(path, dataset, patient_id),
     )
 
@@ -277,11 +286,28 @@ def _age(text: str) -> float | None:
 
 def _shows_patient(path: str, dataset: Any, patient_id: str) -> bool:
     birth = re.sub(r"\D", "", _text(dataset, "PatientBirthDate"))
-    if len(birth) == 8 and birth in re.sub(r"[^\w/]|_", "", path):
-        return True
-    names = _words(_text(dataset, "PatientName")) - _words(patient_id)
-    return bool(names & _words(path))
+    if len(birth) == 8:
+        year, month, day = birth[:4], birth[4:6], birth[6:]
+        digits = re.sub(r"[^\w/]|_", "", path)
+        if any(date in digits for date in (birth, day + month + year, month + day + year)):
+            return True
+    code = _words(_plain_letters(patient_id, {}))
+    for umlauts in ({}, _UMLAUTS):
+        names = _words(_plain_letters(_text(dataset, "PatientName"), umlauts)) - _NO_NAMES - code
+        parts = "|".join(names | {name[0] for name in names})
+        for word in _words(_plain_letters(path, {})):
+            # Of names alone, also run together or with initials: no syllable of another word.
+            if any(name in word for name in names) and re.fullmatch(f"({parts})+", word):
+                return True
+    return False
+
+
+def _plain_letters(text: str, umlauts: Mapping[int, str]) -> str:
+    """Return text in lower case without accents, umlauts as they are spelled out or without too."""
+    composed = unicodedata.normalize("NFC", text.casefold()).translate(umlauts)
+    apart = unicodedata.normalize("NFKD", composed)
+    return "".join(letter for letter in apart if not unicodedata.combining(letter))
 
 
 def _words(text: str) -> set[str]:
-    return {word for word in re.findall(r"[^\W\d_]+", text.casefold()) if len(word) > 2}
+    return {word for word in re.findall(r"[^\W\d_]+", text) if len(word) > 1}

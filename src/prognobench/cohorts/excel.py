@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,24 @@ def _zipped_rows(path: Path, sheet: str) -> list[list[Any]]:
         with path.open("rb") as file:  # given the path, openpyxl would go by its suffix
             workbook = openpyxl.load_workbook(file, read_only=True, data_only=True)
             name = _sheet(path, sheet, workbook.sheetnames)
-            return [list(row) for row in workbook[name].iter_rows(values_only=True)]
+            worksheet = workbook[name]
+            # The size that the file tells is what some program once took it for.
+            worksheet.reset_dimensions()
+            return _filled_up(worksheet.iter_rows(values_only=True))
     except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, IndexError) as error:
         raise _unreadable(path) from error
+
+
+def _filled_up(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
+    """Return rows of one length: as they are read each ends with its last cell."""
+    found = []
+    for row in rows:
+        filled = [at for at, cell in enumerate(row, start=1) if cell is not None]
+        found.append(list(row[: filled[-1]]) if filled else [])
+    longest = max(map(len, found), default=0)
+    # One for all of them, since a stray cell may stand a million rows below.
+    empty = [None] * longest
+    return [[*row, *empty[len(row) :]] if row else empty for row in found]
 
 
 def _binary_rows(path: Path, sheet: str) -> list[list[Any]]:

@@ -46,6 +46,8 @@ class CohortSpec(BaseModel):
             raise ValueError("name either a source or a manifest, or cohorts to combine")
         if self.combine and (len(self.combine) == 1 or self.name is None):
             raise ValueError("combine takes at least two cohorts, and a name for the whole")
+        if any("policy" in member.model_fields_set for member in self.combine):
+            raise ValueError("combined cohorts have one policy: give it beside 'combine'")
         if self.source is None and self.model_extra:
             known = [*type(self).model_fields]
             key = next(iter(self.model_extra))

@@ -76,6 +76,21 @@ def view_of(
     return None, any(LATERAL in named for named in [*own, by_study])
 
 
+def is_frontal(view: object) -> bool:
+    """Say whether words for a view, as a table has them, mean a frontal one.
+
+    Args:
+        view: Such as ``AP``, ``p.a.``, ``PORTABLE AP`` or ``Lateral``; what names a lateral,
+            decubitus or oblique view as well is none. A view that is not known, so no text, may
+            be frontal.
+    """
+    if not isinstance(view, str):
+        return True
+    text = re.sub(r"\b([AP])\.\s?([AP])\b\.?", r"\1\2", view.upper())
+    named = _named(text)
+    return bool(named) and LATERAL not in named and not _OTHER_POSITIONS & set(_letters(text))
+
+
 def is_chest(body_part: str, descriptions: Sequence[str]) -> bool:
     """Say whether an image is of the chest; one of which nothing is said may be.
 
@@ -91,4 +106,8 @@ def is_chest(body_part: str, descriptions: Sequence[str]) -> bool:
 
 def _named(text: str, words: dict[str, str] = _WORDS) -> set[str]:
     joined = re.sub(r"(ANTERO|POSTERO)[^A-Z]+(?=ANTERIOR|POSTERIOR)", r"\1", text.upper())
-    return {words[word] for word in re.findall(r"[A-Z]+", joined) if word in words}
+    return {words[word] for word in _letters(joined) if word in words}
+
+
+def _letters(text: str) -> list[str]:
+    return re.findall(r"[A-Z]+", text)

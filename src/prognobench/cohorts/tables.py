@@ -30,7 +30,10 @@ UTF_8 = "utf-8-sig"
 MISSING_WORDS = frozenset(
     {"", "na", "n/a", "#n/a", "nan", "none", "null", "<na>", "nat", "missing", "unknown", "?"}
 )
-"""What stands for a missing number or outcome, in lower case; elsewhere only an empty cell does."""
+"""What stands for a missing number, outcome, view, site or id, in lower case.
+
+In other text only an empty cell does.
+"""
 
 
 def read_table(path: Path, sheet: str = "", encodings: Sequence[str] = (UTF_8,)) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -18,9 +18,15 @@ from prognobench.cohorts.checks import (
     outcome_days,
     patient_labels,
 )
-from prognobench.cohorts.cohort import STANDARD_COLUMNS, Cohort, outcome_day_column
+from prognobench.cohorts.cohort import (
+    STANDARD_COLUMNS,
+    TARGET_COLUMN,
+    Cohort,
+    outcome_day_column,
+)
 from prognobench.cohorts.combine import MEMBER_COLUMN
 from prognobench.cohorts.outcome_kinds import BINARY, Kind, OtherOutcome, strata
+from prognobench.cohorts.participant_flow import FlowStep, participant_flow
 from prognobench.errors import UserError, nearest
 from prognobench.files import identity
 
@@ -40,25 +46,6 @@ LEAST_PATIENTS = 2
 
 LEAST_DAYS = 0.5
 """What an event on the day of the image counts as: it came after the image all the same."""
-
-
-@dataclass(frozen=True)
-class FlowStep:
-    """One line of the participant flow.
-
-    Attributes:
-        step: ``source``, the rule of a drop, or ``task``.
-        reason: The line in words.
-        images: Images listed, taken out, or left.
-        patients: Patients listed, taken out, or left.
-        events: Patients with the event; known for the last line only.
-    """
-
-    step: str
-    reason: str
-    images: int
-    patients: int
-    events: int | None = None
 
 
 @dataclass(frozen=True)
@@ -101,12 +88,12 @@ class Task:
         """
         table = self.cohort.table[list(STANDARD_COLUMNS)].copy()
         if self.kind == "time_to_event":
-            table["target"] = table["patient_id"].map(
+            table[TARGET_COLUMN] = table["patient_id"].map(
                 _signed_times(self.cohort.table, self.endpoint)
             )
         else:
             labels = patient_labels(self.cohort.table, self.endpoint)
-            table["target"] = table["patient_id"].map(labels).astype("int64")
+            table[TARGET_COLUMN] = table["patient_id"].map(labels).astype("int64")
         for column in clinical_columns(self.cohort):
             table[column] = self.cohort.table[column]
         return table
@@ -164,21 +151,6 @@ class Task:
         if self.kind != "binary":
             content["outcome"] = asdict(self.outcome)
         return identity(content)
-
-
-def participant_flow(cohort: Cohort, events: int | None = None) -> tuple[FlowStep, ...]:
-    """Return the lines of a cohort's participant flow.
-
-    Args:
-        cohort: The cohort, with its drops.
-        events: How many of the patients left had the event, if one endpoint is meant.
-    """
-    table = cohort.table
-    start = FlowStep("source", "listed by the source", cohort.source_images, cohort.source_patients)
-    drops = (FlowStep(drop.rule, drop.reason, drop.images, drop.patients) for drop in cohort.drops)
-    step = "cohort" if events is None else "task"
-    end = FlowStep(step, "left", len(table), table["patient_id"].nunique(), events)
-    return (start, *drops, end)
 
 
 def select_task(cohort: Cohort, endpoint: str, policy: str = "first") -> Task:
@@ -261,12 +233,13 @@ def _select_time(cohort: Cohort, endpoint: str, policy: str) -> Task:
     ended = outcome_days(cohort.table, endpoint)
     taken = cohort.table["acquired"].astype("float64")
     warnings: list[str] = []
-    if taken.isna().all():
-        taken = taken.fillna(0.0)
-        warnings.append(
-            f"the cohort '{cohort.name}' does not say when images were taken, so that days to "
-            f"'{endpoint}' are taken for days from the image"
-        )
+    for name, rows in _members(cohort):
+        if taken[rows].isna().all():
+            taken = taken.mask(rows, 0.0)
+            warnings.append(
+                f"the cohort '{name}' does not say when images were taken, so that days to "
+                f"'{endpoint}' are taken for days from the image"
+            )
     unknown, after = ~np.isfinite(ended - taken), taken > ended
     cohort = cohort.without(
         set(cohort.table.loc[unknown, "image_id"]),
@@ -324,12 +297,16 @@ def _drop_by_time(cohort: Cohort, endpoint: str) -> tuple[Cohort, list[str]]:
     table = cohort.table
     events = table["patient_id"].map(patient_labels(table, endpoint)) == 1
     untimed = events & (table["acquired"].isna() | outcome_days(table, endpoint).isna())
-    if events.any() and bool(untimed[events].all()):
-        # Without any dates the rule would take every event; the reader is told instead.
-        return cohort, [
-            f"the cohort '{cohort.name}' does not say when images and the outcome '{endpoint}' "
-            "were, so that images taken after the outcome could not be left out"
-        ]
+    warnings = []
+    for name, rows in _members(cohort):
+        own = events & rows
+        if own.any() and bool(untimed[own].all()):
+            # Without any dates the rule would take every event; the reader is told instead.
+            untimed = untimed & ~rows
+            warnings.append(
+                f"the cohort '{name}' does not say when images and the outcome '{endpoint}' "
+                "were, so that images taken after the outcome could not be left out"
+            )
     late = after_outcome(table, endpoint)
     cohort = cohort.without(
         set(table.loc[late, "image_id"]),
@@ -342,7 +319,20 @@ def _drop_by_time(cohort: Cohort, endpoint: str) -> tuple[Cohort, list[str]]:
         f"the patient had the outcome '{endpoint}', and whether the image was taken before it "
         "is not known",
     )
-    return cohort, []
+    return cohort, warnings
+
+
+def _members(cohort: Cohort) -> Iterator[tuple[str, pd.Series]]:
+    """Yield the cohorts that were put together, each with where its images are.
+
+    What one of them says of dates is no word on another's.
+    """
+    table = cohort.table
+    if MEMBER_COLUMN not in table:
+        yield cohort.name, pd.Series(data=True, index=table.index)
+        return
+    for name in sorted(set(table[MEMBER_COLUMN].dropna())):
+        yield str(name), table[MEMBER_COLUMN] == name
 
 
 def _keep_first(cohort: Cohort) -> tuple[Cohort, list[str]]:

@@ -14,8 +14,8 @@ Endpoints are the columns named or mapped ``icu``, ``mortality`` and ``severity`
 under ``endpoints``; those under ``scores`` are ordinal. When images and outcomes were is told in
 one of two ways: ``acquired`` and ``<endpoint>_day`` are numbers of days on one axis whose day 0 is
 the admission; or ``acquired_date`` and ``<endpoint>_date`` are dates, counted from the date in
-``admission``, and without it from the patient's first image. Every other column is kept as a
-clinical one.
+``admission``, and without it, or for a patient without it, from the patient's first image. Every
+other column is kept as a clinical one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import pandas as pd
 from pydantic import Field
 
 from prognobench.cohorts.assemble import assemble
-from prognobench.cohorts.checks import clean
+from prognobench.cohorts.checks import clean, no_admission
 from prognobench.cohorts.coding import USUAL_ENDPOINTS
 from prognobench.cohorts.cohort import (
     LUNG_BOX,
@@ -122,7 +122,25 @@ def read(options: CsvOptions) -> Cohort:
         rows[name] = options.coded(table[taken[name]], name)
     for name in options.scores:
         rows[name] = numbers(table[taken[name]], taken[name], file)
-    rows = _with_days_of_dates(rows, table, taken, names, file)
+    rows, undated = _with_days_of_dates(rows, table, taken, names, file)
+    _add_clinical(rows, table, taken, names)
+    provenance = Provenance(
+        source="csv",
+        title=file.name,
+        version=f"SHA-256 {file_digest(file)[:16]}",
+        access=PROVENANCE.access,
+    )
+    _require_days(rows, options)
+    endpoints = {name: options.in_words(name) for name in names if name not in others}
+    cohort = assemble(options.name or file.stem, rows, root, endpoints, provenance, others=others)
+    if undated:
+        cohort = cohort.without(set(), *no_admission(undated))
+    return clean(cohort)
+
+
+def _add_clinical(
+    rows: pd.DataFrame, table: pd.DataFrame, taken: dict[str, str], names: list[str]
+) -> None:
     read_as = {column: name for name, column in taken.items()}
     for column in map(str, table.columns):
         name = read_as.get(column, column)
@@ -133,17 +151,6 @@ def read(options: CsvOptions) -> Cohort:
         elif column not in read_as:
             # A column that another one was mapped over is still the user's data.
             rows[f"{column} (as in the table)"] = numbers_where_all(table[column])
-    provenance = Provenance(
-        source="csv",
-        title=file.name,
-        version=f"SHA-256 {file_digest(file)[:16]}",
-        access=PROVENANCE.access,
-    )
-    _require_days(rows, options)
-    endpoints = {name: options.in_words(name) for name in names if name not in others}
-    return clean(
-        assemble(options.name or file.stem, rows, root, endpoints, provenance, others=others)
-    )
 
 
 def _require_one_kind(options: CsvOptions) -> None:
@@ -203,7 +210,8 @@ def _with_days_of_dates(
     taken: dict[str, str],
     endpoints: list[str],
     file: Path,
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, int]:
+    """Return the rows with days for dates, and for how many patients these count from an image."""
     stands_for = _date_columns(endpoints)
     day = {
         name: day_numbers(table[taken[name]], taken[name], file)
@@ -212,14 +220,25 @@ def _with_days_of_dates(
     }
     start = day.pop("admission", None)
     if not day:
-        return rows
+        return rows, 0
     if start is None and "acquired_date" not in day:
         raise UserError(
             f"{file} has the dates {', '.join(taken[name] for name in day)} and none that they "
             "count from: map 'admission' or 'acquired_date' under 'columns'"
         )
-    first = (day["acquired_date"] if start is None else start).groupby(table[taken["patient_id"]])
-    zero = first.transform("min")
+    told = [name for name in endpoints if outcome_day_column(name) in rows]
+    if start is None and told:
+        raise UserError(
+            f"{file} has the day of the outcome '{told[0]}' and no date of admission that it "
+            f"counts from: map 'admission', or give dates as '{told[0]}_date'"
+        )
+    patients = table[taken["patient_id"]]
+    zero = (day["acquired_date"] if start is None else start).groupby(patients).transform("min")
+    undated = 0
+    if start is not None and "acquired_date" in day and not told:
+        lacking = zero.isna() & patients.notna()
+        undated = patients[lacking].nunique()
+        zero = zero.fillna(day["acquired_date"].groupby(patients).transform("min"))
     for name, own in day.items():
         if stands_for[name] in rows:
             raise UserError(
@@ -227,7 +246,7 @@ def _with_days_of_dates(
                 "leave one of them out"
             )
         rows[stands_for[name]] = own - zero
-    return rows
+    return rows, undated
 
 
 def _rooted(rows: pd.DataFrame, options: CsvOptions) -> tuple[Path, pd.DataFrame]:

@@ -13,8 +13,9 @@
 The table has one row a patient, joined on Patient ID (0010,0020); rows above the columns' names
 are passed over. Endpoints are the columns named or mapped ``icu``, ``mortality`` and ``severity``,
 and those listed under ``endpoints``. ``<endpoint>_date`` is the date of an outcome, and
-``admission`` the date from which ``acquired`` counts; without it that is a patient's first
-radiograph. ``<endpoint>_day`` may stand for the date, in days since the admission.
+``admission`` the date from which ``acquired`` counts; without it, or for a patient without it,
+that is the patient's first radiograph. ``<endpoint>_day`` may stand for the date, in days since the
+admission.
 
 Of the other columns ``site``, ``age`` and ``sex`` are kept, and those listed under ``clinical``:
 a hospital's table may have names and dates of birth, and a manifest should not.
@@ -28,6 +29,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from prognobench.cohorts.checks import no_admission
 from prognobench.cohorts.coding import USUAL_ENDPOINTS
 from prognobench.cohorts.cohort import Cohort, Provenance, outcome_day_column
 from prognobench.cohorts.downloads import version_of
@@ -97,7 +99,9 @@ def read(options: DicomOptions) -> Cohort:
         chest_radiographs(options.root), table, columns["patient_id"], file
     )
     _refuse_identifying_paths(images, options)
-    starts = _starts(images, listed, columns, file)
+    starts, undated = _starts(images, listed, columns, names, file)
+    if undated:
+        images = images.noted(*no_admission(undated))
     rows = patient_columns(image_rows(images, starts), listed, options.clinical)
     for name in KEPT:
         if name in columns:
@@ -159,11 +163,21 @@ def _refuse_identifying_paths(images: Radiographs, options: DicomOptions) -> Non
 
 
 def _starts(
-    images: Radiographs, listed: pd.DataFrame, columns: Mapping[str, str], file: Path
-) -> dict[str, datetime.date | None]:
+    images: Radiographs,
+    listed: pd.DataFrame,
+    columns: Mapping[str, str],
+    names: list[str],
+    file: Path,
+) -> tuple[dict[str, datetime.date | None], int]:
+    """Return the day 0 of each patient, and of how many it is an image's for want of another."""
+    first = dict(first_days(images))
     if "admission" not in columns:
-        return dict(first_days(images))
-    return _by_patient(listed, columns["admission"], file)
+        return first, 0
+    admitted = _by_patient(listed, columns["admission"], file)
+    if any(outcome_day_column(name) in columns for name in names):
+        return admitted, 0  # days that are numbers count from the admission alone
+    lacking = [patient for patient, day in admitted.items() if day is None and first.get(patient)]
+    return admitted | {patient: first[patient] for patient in lacking}, len(lacking)
 
 
 def _outcome_days(
