@@ -10,6 +10,7 @@ from typing import Any
 from prognobench import regimes
 from prognobench.backbones.entry import BackboneEntry
 from prognobench.cohorts.outcome_kinds import Kind
+from prognobench.errors import UserError
 from prognobench.evaluation.controls import CONTROL
 from prognobench.files import identity
 from prognobench.regimes import RegimeSpec
@@ -20,7 +21,7 @@ from prognobench.strategies.linear import LinearOptions
 from prognobench.strategies.strategy import Strategy, StrategyOptions
 from prognobench.training.recipe import Recipe
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 """Raised when a change of the code changes results: runs done before are then done anew."""
 
 
@@ -38,6 +39,8 @@ class PlannedTask:
             columns that regimes divide by; empty where it is not known.
         recipe: How its runs are trained.
         kind: The kind of the endpoint.
+        about_images: Hash of what controls may read of the images besides their pixels: sites,
+            views and clinical columns, which are not all part of ``identity``.
     """
 
     dataset: str
@@ -47,6 +50,7 @@ class PlannedTask:
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     recipe: Recipe = field(default_factory=Recipe)
     kind: Kind = "binary"
+    about_images: str = ""
 
     @property
     def name(self) -> str:
@@ -243,6 +247,9 @@ def expand(
         tasks: Its tasks.
         splits: The splits of each task, by the task's name.
         preprocessing: How images become pixels, as plain data; part of every run's identity.
+
+    Raises:
+        UserError: When two of its candidates are the same.
     """
     split_hashes = {
         (name, split.name): split.identity() for name, own in splits.items() for split in own
@@ -313,7 +320,21 @@ def expand(
                                     reason=reason,
                                 )
                             )
+    _require_different(runs)
     return runs
+
+
+def _require_different(runs: Sequence[Run]) -> None:
+    """Raise :class:`UserError` where two labels stand for one and the same run."""
+    known: dict[str, Run] = {}
+    for run in runs:
+        other = known.setdefault(run.id, run)
+        if other is not run:
+            labels = [f"'{own.strategy}' on '{own.backbone}'" for own in (other, run)]
+            raise UserError(
+                f"{labels[0]} and {labels[1]} are one and the same candidate: options that are "
+                "written out may be the defaults; leave one of them out"
+            )
 
 
 def expand_controls(
@@ -351,8 +372,7 @@ def expand_controls(
                 "recipe": task.recipe.identity(),
                 "control": control,
                 "task": task.identity,
-                # The identity of a task leaves clinical columns out; a control reads them.
-                "columns": {name: dict(values) for name, values in task.columns.items()},
+                "about_images": task.about_images,
                 "split": split.identity(),
                 "split_name": split.name,
                 "seed": seed,

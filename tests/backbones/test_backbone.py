@@ -143,3 +143,13 @@ def test_a_convolutional_network_takes_other_input_sizes():
     entry = catalog.get_entry("efficientnet_lite0", 96)
     assert entry.input_size == 96
     assert entry.identity() != catalog.get_entry("efficientnet_lite0").identity()
+
+
+def test_a_training_step_is_a_function_of_its_images():
+    entry = catalog.get_entry("medclip_vit")  # a Swin, which timm gives stochastic depth
+    network = create_network(entry).train()
+    batch = torch.rand(
+        2, 3, entry.image_size, entry.image_size, generator=torch.Generator().manual_seed(0)
+    )
+    with torch.inference_mode():
+        assert torch.equal(network(batch), network(batch))

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,8 @@ from sklearn.metrics import average_precision_score, matthews_corrcoef, roc_auc_
 
 from prognobench.cli.options import Device
 from prognobench.cli.run import run_spec
+from prognobench.cohorts.manifest import write_manifest
+from prognobench.cohorts.sources.synthetic import synthetic_cohort
 from prognobench.errors import UserError
 from prognobench.execution import local
 from prognobench.execution.benchmark import sole_use
@@ -232,6 +235,41 @@ def test_what_can_change_a_result_changes_its_identity():
         assert not ids & {one.id for one in prepare(spec(**change)).runs}, change
     renamed = prepare(spec(name="another", evaluation={"replicates": 200}))
     assert {one.id for one in renamed.runs} == ids
+
+
+def test_what_a_control_reads_changes_its_identity_and_no_other_run_s(tmp_path):
+    cohort = synthetic_cohort(60, 3, tmp_path)
+
+    def ids(column, values):
+        path = tmp_path / f"{column}.csv"
+        write_manifest(replace(cohort, table=cohort.table.assign(**{column: values})), path)
+        asked = {"manifest": str(path), "policy": "all"}
+        made = prepare(spec(cohort=asked, controls=["view_and_site", "clinical"]))
+        return {one.id for one in made.controls}, {one.id for one in made.runs}
+
+    controls, runs = ids("view", cohort.table["view"])
+    views = np.where(np.arange(len(cohort.table)) % 2, "AP", "PA")
+    changed, same = ids("view", views)
+    assert not controls & changed
+    assert runs == same
+    later = cohort.table["patient_id"].duplicated()
+    age = cohort.table["age"].where(~later, 1.0)
+    assert later.any()
+    changed, same = ids("age", age)
+    assert not controls & changed
+    assert runs == same
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"strategies": ["linear", {"name": "linear", "fixed_C": [0.01, 0.1]}]},
+        {"backbones": ["demo_vit", {"name": "demo_vit", "title": "another"}]},
+    ],
+)
+def test_two_labels_of_one_candidate_are_a_sentence(changes):
+    with pytest.raises(UserError, match=r"'linear.*on 'demo_vit'.* one and the same candidate"):
+        prepare(spec(**changes))
 
 
 def test_altered_predictions_are_found_and_made_anew(done, tmp_path):

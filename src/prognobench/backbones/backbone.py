@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import timm
 import torch
+from timm.layers import DropPath
 from torch import nn
 from torch.nn import functional
 
@@ -106,9 +107,16 @@ class Backbone(nn.Module):
 
 
 def create_network(entry: BackboneEntry) -> nn.Module:
-    """Return an entry's network without classifier, at random weights, in evaluation mode."""
+    """Return an entry's network without classifier, at random weights, in evaluation mode.
+
+    Stochastic depth is off, which timm has on by default in some architectures: candidates are
+    compared under one regularisation, and a step is a function of its images.
+    """
     options = {"num_classes": 0, **entry.architecture_options}
     network: nn.Module = timm.create_model(entry.architecture, pretrained=False, **options)
+    for module in network.modules():
+        if isinstance(module, DropPath):
+            module.drop_prob = 0.0
     return network.eval()
 
 

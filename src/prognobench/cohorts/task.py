@@ -27,6 +27,7 @@ from prognobench.cohorts.cohort import (
 from prognobench.cohorts.combine import MEMBER_COLUMN
 from prognobench.cohorts.outcome_kinds import BINARY, Kind, OtherOutcome, strata
 from prognobench.cohorts.participant_flow import FlowStep, participant_flow
+from prognobench.cohorts.tables import cell_text
 from prognobench.errors import UserError, nearest
 from prognobench.files import identity
 
@@ -151,6 +152,12 @@ class Task:
         if self.kind != "binary":
             content["outcome"] = asdict(self.outcome)
         return identity(content)
+
+    def about_images(self) -> str:
+        """Return the hash of what is known of each image besides pixels and target."""
+        columns = ["image_id", "site", "view", *clinical_columns(self.cohort)]
+        rows = sorted(zip(*(self.table[name].map(cell_text) for name in columns), strict=True))
+        return identity({"columns": columns, "images": rows})
 
 
 def select_task(cohort: Cohort, endpoint: str, policy: str = "first") -> Task:

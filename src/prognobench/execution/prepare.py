@@ -137,7 +137,14 @@ def prepare(spec: BenchmarkSpec, progress: Callable[[int, int], None] | None = N
             content, columns = task.identity(own.store.contents), task.patient_columns()
             recipe = spec.recipe_of(group)
             plan = PlannedTask(
-                own.cohort.name, task.endpoint, content, targets, columns, recipe, task.kind
+                own.cohort.name,
+                task.endpoint,
+                content,
+                targets,
+                columns,
+                recipe,
+                task.kind,
+                task.about_images(),
             )
             planned.append(plan)
             try:

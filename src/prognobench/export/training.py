@@ -30,8 +30,9 @@ from prognobench.spec import BenchmarkSpec
 from prognobench.splits.cross_validation import divide_validation
 from prognobench.splits.split import Split
 
-TOLERANCE = 1e-5
-"""How far the predictions of a run that is trained again may lie from those that it stored."""
+TOLERANCES = {"float32": 1e-5, "bfloat16": 1e-3}
+"""How far the predictions of a run that is trained again may lie from those that it stored, by the
+precision of its steps: it may have been trained with others in one pass, and now is by itself."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def repeat_run(
     folder: Path,
     device: torch.device,
     *,
-    tolerance: float = TOLERANCE,
+    tolerance: float | None = None,
 ) -> TrainedModel:
     """Train a run again whose model was not kept; it must predict what it predicted.
 
@@ -166,7 +167,8 @@ def repeat_run(
         stored: The predictions that it stored.
         folder: An empty folder to work in.
         device: Where to compute.
-        tolerance: How far its predictions may lie from the stored ones.
+        tolerance: How far its predictions may lie from the stored ones, by default as
+            :data:`TOLERANCES` says.
 
     Raises:
         UserError: When its predictions are others than those that it stored.
@@ -178,6 +180,8 @@ def repeat_run(
     merged = stored.merge(result.predictions, on="image_id", suffixes=("", "_again"))
     what = PREDICTION_COLUMNS[result.kind][-1]
     away = float((merged[what] - merged[f"{what}_again"]).abs().max())
+    if tolerance is None:
+        tolerance = TOLERANCES[result.train_info["precision"]]
     if len(merged) != len(stored) or not away <= tolerance:
         raise UserError(
             f"the model of the run {run} was not kept, and trained again here its predictions "
