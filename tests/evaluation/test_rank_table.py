@@ -56,6 +56,22 @@ def test_one_task_has_no_ranks_and_two_say_why_no_test_was_made():
     assert set(found["groups"]) == {"a"}
 
 
+def test_cohorts_with_endpoints_of_their_own_are_ranked():
+    """The six tasks of Ruffini et al. 2025 are of four cohorts, few of which share an endpoint."""
+    table = board(6, CANDIDATES)
+    other = table.assign(endpoint="endpoint of " + table["dataset"])
+    pd.testing.assert_frame_equal(rank_table(other), rank_table(table))
+    assert len(rank_table(other)) == len(CANDIDATES)
+
+
+def test_a_task_without_any_result_takes_nobody_out():
+    table = board(6, CANDIDATES)
+    nobody = board(1, CANDIDATES, dataset="small", estimate=np.nan, state="not_feasible")
+    found = rank_table(pd.concat([table, nobody]))
+    assert found["blocks"].tolist() == [6] * len(CANDIDATES)
+    pd.testing.assert_frame_equal(found, rank_table(table))
+
+
 def test_settings_are_ranked_apart():
     one, other = board(4, CANDIDATES), board(4, CANDIDATES, regime="few_shot", shots=4)
     found = rank_table(pd.concat([one, other]))

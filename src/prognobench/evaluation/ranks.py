@@ -65,20 +65,21 @@ def rank_candidates(
     """Rank candidates over tasks.
 
     Args:
-        values: Columns ``dataset, endpoint, candidate, estimate``; candidates without a value on
-            every task are left out.
+        values: Columns ``dataset, endpoint, candidate, estimate``, each candidate once a task.
+            Tasks on which nobody has a value are left out, and so are candidates without a value
+            on one of the others.
         higher_is_better: The direction of the metric.
         level: Level of both tests.
 
     Returns:
-        The ranking; ``mean_ranks`` is empty when no candidate has a value on every task.
+        The ranking; ``mean_ranks`` is empty when no candidate has a value on all of these tasks.
     """
     import scikit_posthocs
     from scipy import stats
 
-    wide = values.pivot_table(
-        index=["dataset", "endpoint"], columns="candidate", values="estimate", dropna=False
-    ).dropna(axis="columns")
+    # Not by pivot_table, which adds every pair of a dataset and an endpoint that there is not.
+    table = values.set_index(["dataset", "endpoint", "candidate"])["estimate"].unstack("candidate")
+    wide = table.dropna(axis="index", how="all").dropna(axis="columns")
     signed = wide if higher_is_better else -wide
     # Ranks of the endpoints of a cohort are averaged: the cohort is the block.
     within = signed.rank(axis="columns", ascending=False).groupby(level="dataset").mean()
