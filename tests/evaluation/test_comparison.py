@@ -150,6 +150,43 @@ def test_ranks_over_cohorts_tell_apart_what_differs_and_group_the_rest():
     assert {lower.mean_ranks.index[0], lower.mean_ranks.index[1]} == {"far", "farther"}
 
 
+def ranks_and_tests(table):
+    """Mean ranks, Friedman's and Nemenyi's test of ranks in cohorts, by SciPy's functions."""
+    by_endpoint = [
+        pd.Series(stats.rankdata(-own["estimate"]), own["candidate"]).rename(name)
+        for name, own in table.groupby(["dataset", "endpoint"])
+    ]
+    cohorts = pd.DataFrame(by_endpoint).groupby(lambda name: name[0]).mean()
+    ranks = stats.rankdata(cohorts, axis=1)
+    blocks, count = ranks.shape
+    mean = ranks.mean(axis=0)
+    # Nemenyi's statistic by its definition (Demsar 2006, section 3.2.2).
+    distance = np.abs(mean[:, None] - mean) / np.sqrt(count * (count + 1) / (6 * blocks))
+    nemenyi = stats.studentized_range.sf(distance * np.sqrt(2), count, np.inf)
+    return pd.Series(mean, cohorts.columns), stats.friedmanchisquare(*ranks.T).pvalue, nemenyi
+
+
+def test_mean_ranks_and_both_tests_are_of_the_same_ranks():
+    effects = {"a": 0.1, "b": 0.0, "c": -0.05, "d": -0.1}
+    rejected = 0
+    for seed in range(30):
+        table = results(6, effects, 0.12, seed)
+        found = rank_candidates(table)
+        mean, friedman, nemenyi = ranks_and_tests(table)
+        pd.testing.assert_series_equal(
+            found.mean_ranks, mean[found.mean_ranks.index], check_names=False
+        )
+        assert found.p_value == pytest.approx(friedman, abs=1e-12)
+        assert np.isnan(found.critical_difference) == (friedman > 0.05)
+        rejected += friedman <= 0.05
+        for (i, one), (j, other) in itertools.combinations(enumerate(mean.index), 2):
+            apart = not any({one, other} <= set(group) for group in found.groups)
+            assert apart == (friedman <= 0.05 and nemenyi[i, j] <= 0.05)
+            difference = abs(found.mean_ranks[one] - found.mean_ranks[other])
+            assert apart == (difference >= found.critical_difference)
+    assert 5 < rejected < 30
+
+
 def test_few_cohorts_and_equal_candidates_make_one_group():
     few = rank_candidates(results(2, {"a": 0.9, "b": 0.5, "c": 0.1}, 0.0))
     assert few.groups == (("a", "b", "c"),)

@@ -70,6 +70,7 @@ def test_a_task_without_any_result_takes_nobody_out():
     found = rank_table(pd.concat([table, nobody]))
     assert found["blocks"].tolist() == [6] * len(CANDIDATES)
     pd.testing.assert_frame_equal(found, rank_table(table))
+    assert rank_table(table.assign(estimate=np.nan)).empty
 
 
 def test_settings_are_ranked_apart():

@@ -187,6 +187,9 @@ def test_ranks():
     ]
     assert f"critical difference {table['critical_difference'].iloc[0]:.2f}" in figure.svg
     assert ranks(table.assign(p_value=np.nan), "full data") is None
+    alike = ranks(table.assign(p_value=0.3, critical_difference=np.nan, groups="a"), "full data")
+    assert "nan" not in alike.svg and "critical difference" not in alike.svg
+    assert "does not tell any of them apart at 5 % (p = 0.3)" in alike.caption
 
 
 def test_nothing_is_drawn_without_a_number(content):
