@@ -245,11 +245,13 @@ def rankings(content: ReportContent) -> list[tuple[str, str, list[dict[str, Any]
     for setting, own in rank_settings(content):
         rows = records(own)
         first = rows[0]
-        told = first["note"] or (
-            f"Friedman's test over {first['blocks']} cohorts: p = {first['p_value']:.3g}. "
-            "Candidates that share a letter cannot be told apart (Nemenyi)."
-        )
-        found.append((setting, told, rows))
+        told = [f"{note[:1].upper()}{note[1:]}."] if (note := first["note"]) else []
+        if first["p_value"] is not None:
+            told.append(
+                f"Friedman's test over {first['blocks']} cohorts: p = {first['p_value']:.3g}. "
+                "Candidates that share a letter cannot be told apart (Nemenyi)."
+            )
+        found.append((setting, " ".join(told), rows))
     return found
 
 
