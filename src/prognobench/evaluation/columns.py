@@ -51,7 +51,8 @@ COLUMNS: Mapping[str, str] = {
     "t with the error of the paired bootstrap, DeLong's where the AUROC ranks and `p_delong` is "
     "there.",
     "p_holm": "`p_value` corrected by Holm's method over the cell.",
-    "p_corrected_t": "p-value of the corrected resampled t-test over folds.",
+    "p_corrected_t": "p-value of the corrected resampled t-test over folds, each the mean over its "
+    "seeds.",
     "p_delong": "p-value of DeLong's test of the AUROC, where no patient is tested twice and each "
     "fold has two patients of each class.",
     "control": "The best control of the cell.",
