@@ -126,6 +126,75 @@ def test_folds_are_put_together_as_each_metric_asks(two):
     assert found["ci_low"] < found["estimate"] < found["ci_high"]
 
 
+SITES = [(400, 200), (20, 2), (20, 1), (20, 0)]
+"""Patients and events of test folds that differ in both, as those of sites do."""
+
+
+def uninformed(sites, **where):
+    """A model that gives every patient of a fold the share of events there."""
+    rows, stored, pooled = [], {}, []
+    for number, (patients, events) in enumerate(sites):
+        run = f"{where.get('seed', 0)}-{number}"
+        target = (np.arange(patients) < events).astype(int)
+        share = np.clip(events / patients, 1e-12, 1 - 1e-12)
+        names = [f"{number}-{patient}" for patient in range(patients)]
+        stored[run] = predictions_table(
+            names, target, np.full(patients, np.log(share / (1 - share)))
+        )
+        rows.append({"run": run, "fold": number, "split": f"f{number}", **where})
+        pooled.append(pd.DataFrame({"target": target, "probability": share, "fold": number}))
+    return rows, stored, pd.concat(pooled)
+
+
+@pytest.mark.parametrize("name", ["brier", "log_loss", "ppv", "npv"])
+def test_chance_of_what_is_summed_over_folds_counts_their_patients(name):
+    rows, stored, pooled = uninformed(SITES)
+    again, others, _ = uninformed(SITES, seed=1)
+    board = leaderboard(runs_table(rows + again), (stored | others).__getitem__, name, 20).iloc[0]
+    random = np.random.default_rng(0)
+    called = random.integers(2, size=(1000, len(pooled)))  # by chance, as often in each fold
+    target = pooled["target"].to_numpy()
+    expected = {
+        "brier": sk.brier_score_loss(target, pooled["probability"]),
+        "log_loss": sk.log_loss(target, pooled["probability"]),
+        "ppv": (called @ target / called.sum(axis=1)).mean(),
+        "npv": ((1 - called) @ (1 - target) / (1 - called).sum(axis=1)).mean(),
+    }[name]
+    assert board["chance"] == pytest.approx(expected, abs=1e-9 if name[0] in "bl" else 5e-3)
+    if name[0] in "bl":
+        assert board["estimate"] == pytest.approx(board["chance"], abs=1e-6)
+
+
+def test_chance_of_what_is_averaged_over_folds_is_of_those_with_a_value():
+    rows, stored, pooled = uninformed(SITES)
+    board = leaderboard(runs_table(rows), stored.__getitem__, "pr_auc", replicates=20).iloc[0]
+    random = np.random.default_rng(0)
+    levels = [
+        np.mean([sk.average_precision_score(own, random.random(len(own))) for _ in range(1000)])
+        for _, own in pooled.groupby("fold")["target"]
+        if own.nunique() == 2
+    ]
+    assert board["chance"] == pytest.approx(np.mean(levels), abs=0.01)
+    # Folds of one class each have an MCC together, and chance beside it.
+    rows, stored, _ = uninformed([(20, 20), (30, 0)])
+    board = leaderboard(runs_table(rows), stored.__getitem__, replicates=20).iloc[0]
+    assert (board["estimate"], board["chance"]) == (1.0, 0.0)
+    rows, stored, _ = uninformed([(30, 0), (30, 0)])
+    board = leaderboard(runs_table(rows), stored.__getitem__, replicates=20).iloc[0]
+    assert np.isnan(board["estimate"]) and np.isnan(board["chance"]) and board["brier_chance"] == 0
+
+
+def test_chance_of_episodes_is_that_of_each():
+    rows, stored, pooled = uninformed(SITES)
+    episodes = [row | {"episode": row["fold"], "regime": "few_shot", "shots": 2} for row in rows]
+    board = leaderboard(runs_table(episodes), stored.__getitem__, "brier", replicates=20).iloc[0]
+    expected = [
+        sk.brier_score_loss(own["target"], own["probability"], pos_label=1)
+        for _, own in pooled.groupby("fold")
+    ]
+    assert board["chance"] == pytest.approx(np.mean(expected), abs=1e-9)
+
+
 def test_seeds_and_repeats_are_averaged(two):
     runs, stored = two
     runs = runs[runs["strategy"] == "lora"]
