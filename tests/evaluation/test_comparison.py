@@ -95,6 +95,25 @@ def test_a_bootstrap_test_agrees_with_its_interval_and_with_the_formula():
     assert bootstrap_t(np.array([0.1, 0.1, np.nan, 0.2]), 10).p_value > 0.0
 
 
+def test_a_difference_that_does_not_vary_is_not_tested():
+    target = np.array([1, 1, 0, 0])
+    perfect, constant = np.array([0.9, 0.8, 0.2, 0.1]), np.full(4, 0.5)
+    for found, difference in (
+        (delong(target, perfect, constant), 0.5),
+        (delong_over_folds([(target, perfect, constant)] * 3), 0.5),
+        (bootstrap_t(np.full(100, 0.5), 20), 0.5),
+        (corrected_resampled_t([0.9, 0.8, 0.7], [0.7, 0.6, 0.5], 0.25), 0.2),
+    ):
+        assert found.difference == pytest.approx(difference)
+        assert np.isnan([found.low, found.high, found.p_value]).all()
+    for found in (
+        delong(target, perfect, perfect),
+        bootstrap_t(np.zeros(100), 20),
+        corrected_resampled_t([0.9, 0.8], [0.9, 0.8], 0.25),
+    ):
+        assert (found.difference, found.low, found.high, found.p_value) == (0.0, 0.0, 0.0, 1.0)
+
+
 def test_delong_is_left_out_where_a_fold_has_a_single_event():
     random = np.random.default_rng(3)
     target = np.array([1, 1, 0, 0, 0])

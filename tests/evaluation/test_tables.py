@@ -340,6 +340,33 @@ def test_no_interval_where_resampling_cannot_give_one():
     assert "no width" in found["reason"]
 
 
+@pytest.mark.parametrize("metric", ["mcc", "auroc"])
+def test_who_cannot_be_tested_stays_in_the_best_group_and_out_of_the_correction(metric):
+    random = np.random.default_rng(0)
+    shown = {"perfect": 6.0, "blurred": 2.0, "constant": 0.0}
+    rows, stored = [], {}
+    for strategy, effect in [*shown.items(), ("prevalence", 0.0)]:
+        for fold in range(2):
+            run, target = f"{strategy}{fold}", np.arange(20) % 2
+            noise = {"perfect": 0.1, "blurred": 2.0}.get(strategy, 0.0) * random.normal(size=20)
+            logit = effect * (target - 0.5) + noise - (effect == 0.0)
+            stored[run] = predictions_table(np.arange(20) + 20 * fold, target, logit)
+            backbone = "control" if strategy == "prevalence" else "resnet18"
+            rows.append({"run": run, "backbone": backbone, "strategy": strategy, "fold": fold,
+                         "split": f"f{fold}"})  # fmt: skip
+    board = leaderboard(runs_table(rows), stored.__getitem__, metric, 200).set_index("strategy")
+    tested, untested = board.loc["blurred"], board.loc["constant"]
+    ends = ["p_value", "p_holm", "difference_low", "difference_high", "p_corrected_t"]
+    assert untested[ends].isna().all() and untested["best_group"]
+    assert untested["difference_to_best"] < 0
+    # Holm's method corrects for the one comparison that was made.
+    assert tested["p_holm"] == tested["p_value"] < 0.05 and not tested["best_group"]
+    perfect = board.loc["perfect"]
+    assert perfect["control"] == "prevalence" and perfect["control_difference"] > 0
+    assert perfect[["control_low", "control_high"]].isna().all()
+    assert not perfect["beats_controls"] and board.loc["blurred", "beats_controls"]
+
+
 def test_the_table_does_not_depend_on_the_order_of_the_runs(two):
     runs, stored = two
     first = leaderboard(runs, stored.__getitem__, replicates=30)

@@ -196,7 +196,9 @@ def entries(
         names = ("difference_to_best", "difference_low", "difference_high")
         difference = words.difference(row, *names)
         apart = "no" if row["best_group"] else "yes"
-        if cell.is_incomplete(row):
+        if row["difference_low"] is None:
+            apart = "not tested"
+        elif cell.is_incomplete(row):
             apart += ", by the runs it has"
     over = words.difference(row, "control_difference", "control_low", "control_high")
     note = row["reason"] or ""
