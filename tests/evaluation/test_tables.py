@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,7 +7,8 @@ from simulated import cross_validated, predictions_table, runs_table
 from sklearn import metrics as sk
 
 from prognobench.errors import UserError
-from prognobench.evaluation import cells
+from prognobench.evaluation import cells, controls
+from prognobench.evaluation.comparison import bootstrap_t
 from prognobench.evaluation.metrics import metrics_of
 from prognobench.evaluation.tables import (
     RESULT_COLUMNS,
@@ -338,6 +341,35 @@ def test_no_interval_where_resampling_cannot_give_one():
     found = leaderboard(one_event, perfect.__getitem__, replicates=20).iloc[0]
     assert (found["ci_low"], found["ci_high"]) == (1.0, 1.0)
     assert "no width" in found["reason"]
+
+
+@pytest.mark.parametrize("regime", ["full_data", "few_shot"])
+def test_degrees_of_freedom_are_of_the_folds_that_both_have(monkeypatch, regime):
+    """With events in folds 0 to 3 of 3, 1, 5 and 6, and two seeds; each lacks another fold."""
+    random = np.random.default_rng(0)
+    rows, stored = [], {}
+    lacking = {"a": (0,), "b": (2,), "control": (3,)}
+    for strategy, fold, seed in itertools.product(lacking, range(4), range(2)):
+        run = f"{strategy}-{fold}-{seed}"
+        target = (np.arange(15) < (3, 1, 5, 6)[fold]).astype(int)
+        logit = target * {"a": 3.0, "b": 1.0, "control": 0.0}[strategy] + random.normal(size=15)
+        stored[run] = predictions_table(np.arange(15) + 15 * fold, target, logit)
+        where = {"fold": fold, "split": f"f{fold}", "seed": seed, "regime": regime}
+        where |= {"backbone": "control"} if strategy == "control" else {}
+        where |= {"episode": fold, "shots": 2} if regime == "few_shot" else {}
+        where |= {"state": "failed", "reason": "x"} if fold in lacking[strategy] else {}
+        rows.append({"run": run, "strategy": strategy, **where})
+    asked = []
+
+    def counted(values, rarer, confidence):
+        asked.append(rarer)
+        return bootstrap_t(values, rarer, confidence)
+
+    for module in (cells, controls):
+        monkeypatch.setattr(module, "bootstrap_t", counted)
+    leaderboard(runs_table(rows), stored.__getitem__, "auroc", replicates=20)
+    # The best by itself, b on folds 1 and 3, and the control: with a on 1 and 2, with b on 0 and 1.
+    assert asked == [1 + 5 + 6, 1 + 6, 1 + 5, 3 + 1]
 
 
 @pytest.mark.parametrize("metric", ["mcc", "auroc"])
