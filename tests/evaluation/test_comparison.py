@@ -95,6 +95,25 @@ def test_a_bootstrap_test_agrees_with_its_interval_and_with_the_formula():
     assert bootstrap_t(np.array([0.1, 0.1, np.nan, 0.2]), 10).p_value > 0.0
 
 
+def test_a_difference_that_does_not_vary_is_not_tested():
+    target = np.array([1, 1, 0, 0])
+    perfect, constant = np.array([0.9, 0.8, 0.2, 0.1]), np.full(4, 0.5)
+    for found, difference in (
+        (delong(target, perfect, constant), 0.5),
+        (delong_over_folds([(target, perfect, constant)] * 3), 0.5),
+        (bootstrap_t(np.full(100, 0.5), 20), 0.5),
+        (corrected_resampled_t([0.9, 0.8, 0.7], [0.7, 0.6, 0.5], 0.25), 0.2),
+    ):
+        assert found.difference == pytest.approx(difference)
+        assert np.isnan([found.low, found.high, found.p_value]).all()
+    for found in (
+        delong(target, perfect, perfect),
+        bootstrap_t(np.zeros(100), 20),
+        corrected_resampled_t([0.9, 0.8], [0.9, 0.8], 0.25),
+    ):
+        assert (found.difference, found.low, found.high, found.p_value) == (0.0, 0.0, 0.0, 1.0)
+
+
 def test_delong_is_left_out_where_a_fold_has_a_single_event():
     random = np.random.default_rng(3)
     target = np.array([1, 1, 0, 0, 0])
@@ -148,6 +167,43 @@ def test_ranks_over_cohorts_tell_apart_what_differs_and_group_the_rest():
     } == {frozenset(("best", "near")), frozenset(("far", "farther"))}
     lower = rank_candidates(results(12, effects, 0.05), higher_is_better=False)
     assert {lower.mean_ranks.index[0], lower.mean_ranks.index[1]} == {"far", "farther"}
+
+
+def ranks_and_tests(table):
+    """Mean ranks, Friedman's and Nemenyi's test of ranks in cohorts, by SciPy's functions."""
+    by_endpoint = [
+        pd.Series(stats.rankdata(-own["estimate"]), own["candidate"]).rename(name)
+        for name, own in table.groupby(["dataset", "endpoint"])
+    ]
+    cohorts = pd.DataFrame(by_endpoint).groupby(lambda name: name[0]).mean()
+    ranks = stats.rankdata(cohorts, axis=1)
+    blocks, count = ranks.shape
+    mean = ranks.mean(axis=0)
+    # Nemenyi's statistic by its definition (Demsar 2006, section 3.2.2).
+    distance = np.abs(mean[:, None] - mean) / np.sqrt(count * (count + 1) / (6 * blocks))
+    nemenyi = stats.studentized_range.sf(distance * np.sqrt(2), count, np.inf)
+    return pd.Series(mean, cohorts.columns), stats.friedmanchisquare(*ranks.T).pvalue, nemenyi
+
+
+def test_mean_ranks_and_both_tests_are_of_the_same_ranks():
+    effects = {"a": 0.1, "b": 0.0, "c": -0.05, "d": -0.1}
+    rejected = 0
+    for seed in range(30):
+        table = results(6, effects, 0.12, seed)
+        found = rank_candidates(table)
+        mean, friedman, nemenyi = ranks_and_tests(table)
+        pd.testing.assert_series_equal(
+            found.mean_ranks, mean[found.mean_ranks.index], check_names=False
+        )
+        assert found.p_value == pytest.approx(friedman, abs=1e-12)
+        assert np.isnan(found.critical_difference) == (friedman > 0.05)
+        rejected += friedman <= 0.05
+        for (i, one), (j, other) in itertools.combinations(enumerate(mean.index), 2):
+            apart = not any({one, other} <= set(group) for group in found.groups)
+            assert apart == (friedman <= 0.05 and nemenyi[i, j] <= 0.05)
+            difference = abs(found.mean_ranks[one] - found.mean_ranks[other])
+            assert apart == (difference >= found.critical_difference)
+    assert 5 < rejected < 30
 
 
 def test_few_cohorts_and_equal_candidates_make_one_group():

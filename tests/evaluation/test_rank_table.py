@@ -17,7 +17,7 @@ def board(cohorts, strategies, metric="mcc", **changes):
         {
             "dataset": f"cohort{c}", "endpoint": "e", "regime": "full_data", "shots": pd.NA,
             "level": np.nan, "backbone": backbone, "strategy": s, "metric": metric,
-            "estimate": quality + 0.01 * random.normal(),
+            "state": "done", "estimate": quality + 0.01 * random.normal(),
         }
         for c in range(cohorts)
         for (backbone, s), quality in strategies.items()
@@ -54,6 +54,55 @@ def test_one_task_has_no_ranks_and_two_say_why_no_test_was_made():
     assert found["p_value"].isna().all()
     assert "too few to test ranks" in found["note"].iloc[0]
     assert set(found["groups"]) == {"a"}
+
+
+def test_cohorts_with_endpoints_of_their_own_are_ranked():
+    """The six tasks of Ruffini et al. 2025 are of four cohorts, few of which share an endpoint."""
+    table = board(6, CANDIDATES)
+    other = table.assign(endpoint="endpoint of " + table["dataset"])
+    pd.testing.assert_frame_equal(rank_table(other), rank_table(table))
+    assert len(rank_table(other)) == len(CANDIDATES)
+
+
+def test_a_task_without_any_result_takes_nobody_out():
+    table = board(6, CANDIDATES)
+    nobody = board(1, CANDIDATES, dataset="small", estimate=np.nan, state="not_feasible")
+    found = rank_table(pd.concat([table, nobody]))
+    assert found["blocks"].tolist() == [6] * len(CANDIDATES)
+    pd.testing.assert_frame_equal(found, rank_table(table))
+    assert rank_table(table.assign(estimate=np.nan)).empty
+
+
+def test_who_has_not_done_what_others_have_is_left_out_and_named():
+    """The folds that are done may be the easy ones: the leaderboard ranks such a one last."""
+    table = board(6, CANDIDATES)
+    best = (table["strategy"] == "s4") & (table["dataset"] == "cohort2")
+    lacking = table["state"].mask(best, "partial")
+    found = rank_table(table.assign(state=lacking))
+    others = rank_table(table[table["strategy"] != "s4"])
+    pd.testing.assert_frame_equal(found.drop(columns="note"), others.drop(columns="note"))
+    assert set(found["note"]) == {
+        "left out, because runs or values are missing that others have: net with s4"
+    }
+    # A candidate without any value has no say; one that lacks a value on one task is named too.
+    never = table["estimate"].mask(table["strategy"] == "s0").mask(best)
+    found = rank_table(table.assign(estimate=never))
+    assert found["note"].iloc[0].endswith("others have: net with s4")
+    assert found["candidate"].tolist() == ["net with s3", "net with s2", "net with s1"]
+    # While nobody is done on a task, those who are under way are compared, as in the leaderboard.
+    going = table["state"].mask(table["dataset"] == "cohort2", "partial")
+    pd.testing.assert_frame_equal(rank_table(table.assign(state=going)), rank_table(table))
+
+
+def test_a_note_names_a_few_and_stands_beside_why_no_test_was_made():
+    many = {("net", f"s{i}"): 0.1 * i for i in range(9)}
+    table = board(4, many)
+    lacking = table["strategy"].isin([f"s{i}" for i in range(7)]) & (table["dataset"] == "cohort0")
+    found = rank_table(table.assign(state=table["state"].mask(lacking, "partial")))
+    assert found["candidate"].tolist() == ["net with s8", "net with s7"]
+    why, left_out = found["note"].iloc[0].split("; ")
+    assert why.startswith("2 candidates") and "too few to test ranks" in why
+    assert left_out.endswith("net with s4, net with s5 and 1 more")
 
 
 def test_settings_are_ranked_apart():

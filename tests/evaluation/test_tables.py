@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,7 +7,8 @@ from simulated import cross_validated, predictions_table, runs_table
 from sklearn import metrics as sk
 
 from prognobench.errors import UserError
-from prognobench.evaluation import cells
+from prognobench.evaluation import cells, controls
+from prognobench.evaluation.comparison import bootstrap_t
 from prognobench.evaluation.metrics import metrics_of
 from prognobench.evaluation.tables import (
     RESULT_COLUMNS,
@@ -124,6 +127,75 @@ def test_folds_are_put_together_as_each_metric_asks(two):
     for name in ("auroc", "pr_auc", "brier", "balanced_accuracy"):
         assert found[f"{name}_ci_low"] < found[name] < found[f"{name}_ci_high"]
     assert found["ci_low"] < found["estimate"] < found["ci_high"]
+
+
+SITES = [(400, 200), (20, 2), (20, 1), (20, 0)]
+"""Patients and events of test folds that differ in both, as those of sites do."""
+
+
+def uninformed(sites, **where):
+    """A model that gives every patient of a fold the share of events there."""
+    rows, stored, pooled = [], {}, []
+    for number, (patients, events) in enumerate(sites):
+        run = f"{where.get('seed', 0)}-{number}"
+        target = (np.arange(patients) < events).astype(int)
+        share = np.clip(events / patients, 1e-12, 1 - 1e-12)
+        names = [f"{number}-{patient}" for patient in range(patients)]
+        stored[run] = predictions_table(
+            names, target, np.full(patients, np.log(share / (1 - share)))
+        )
+        rows.append({"run": run, "fold": number, "split": f"f{number}", **where})
+        pooled.append(pd.DataFrame({"target": target, "probability": share, "fold": number}))
+    return rows, stored, pd.concat(pooled)
+
+
+@pytest.mark.parametrize("name", ["brier", "log_loss", "ppv", "npv"])
+def test_chance_of_what_is_summed_over_folds_counts_their_patients(name):
+    rows, stored, pooled = uninformed(SITES)
+    again, others, _ = uninformed(SITES, seed=1)
+    board = leaderboard(runs_table(rows + again), (stored | others).__getitem__, name, 20).iloc[0]
+    random = np.random.default_rng(0)
+    called = random.integers(2, size=(1000, len(pooled)))  # by chance, as often in each fold
+    target = pooled["target"].to_numpy()
+    expected = {
+        "brier": sk.brier_score_loss(target, pooled["probability"]),
+        "log_loss": sk.log_loss(target, pooled["probability"]),
+        "ppv": (called @ target / called.sum(axis=1)).mean(),
+        "npv": ((1 - called) @ (1 - target) / (1 - called).sum(axis=1)).mean(),
+    }[name]
+    assert board["chance"] == pytest.approx(expected, abs=1e-9 if name[0] in "bl" else 5e-3)
+    if name[0] in "bl":
+        assert board["estimate"] == pytest.approx(board["chance"], abs=1e-6)
+
+
+def test_chance_of_what_is_averaged_over_folds_is_of_those_with_a_value():
+    rows, stored, pooled = uninformed(SITES)
+    board = leaderboard(runs_table(rows), stored.__getitem__, "pr_auc", replicates=20).iloc[0]
+    random = np.random.default_rng(0)
+    levels = [
+        np.mean([sk.average_precision_score(own, random.random(len(own))) for _ in range(1000)])
+        for _, own in pooled.groupby("fold")["target"]
+        if own.nunique() == 2
+    ]
+    assert board["chance"] == pytest.approx(np.mean(levels), abs=0.01)
+    # Folds of one class each have an MCC together, and chance beside it.
+    rows, stored, _ = uninformed([(20, 20), (30, 0)])
+    board = leaderboard(runs_table(rows), stored.__getitem__, replicates=20).iloc[0]
+    assert (board["estimate"], board["chance"]) == (1.0, 0.0)
+    rows, stored, _ = uninformed([(30, 0), (30, 0)])
+    board = leaderboard(runs_table(rows), stored.__getitem__, replicates=20).iloc[0]
+    assert np.isnan(board["estimate"]) and np.isnan(board["chance"]) and board["brier_chance"] == 0
+
+
+def test_chance_of_episodes_is_that_of_each():
+    rows, stored, pooled = uninformed(SITES)
+    episodes = [row | {"episode": row["fold"], "regime": "few_shot", "shots": 2} for row in rows]
+    board = leaderboard(runs_table(episodes), stored.__getitem__, "brier", replicates=20).iloc[0]
+    expected = [
+        sk.brier_score_loss(own["target"], own["probability"], pos_label=1)
+        for _, own in pooled.groupby("fold")
+    ]
+    assert board["chance"] == pytest.approx(np.mean(expected), abs=1e-9)
 
 
 def test_seeds_and_repeats_are_averaged(two):
@@ -269,6 +341,62 @@ def test_no_interval_where_resampling_cannot_give_one():
     found = leaderboard(one_event, perfect.__getitem__, replicates=20).iloc[0]
     assert (found["ci_low"], found["ci_high"]) == (1.0, 1.0)
     assert "no width" in found["reason"]
+
+
+@pytest.mark.parametrize("regime", ["full_data", "few_shot"])
+def test_degrees_of_freedom_are_of_the_folds_that_both_have(monkeypatch, regime):
+    """With events in folds 0 to 3 of 3, 1, 5 and 6, and two seeds; each lacks another fold."""
+    random = np.random.default_rng(0)
+    rows, stored = [], {}
+    lacking = {"a": (0,), "b": (2,), "control": (3,)}
+    for strategy, fold, seed in itertools.product(lacking, range(4), range(2)):
+        run = f"{strategy}-{fold}-{seed}"
+        target = (np.arange(15) < (3, 1, 5, 6)[fold]).astype(int)
+        logit = target * {"a": 3.0, "b": 1.0, "control": 0.0}[strategy] + random.normal(size=15)
+        stored[run] = predictions_table(np.arange(15) + 15 * fold, target, logit)
+        where = {"fold": fold, "split": f"f{fold}", "seed": seed, "regime": regime}
+        where |= {"backbone": "control"} if strategy == "control" else {}
+        where |= {"episode": fold, "shots": 2} if regime == "few_shot" else {}
+        where |= {"state": "failed", "reason": "x"} if fold in lacking[strategy] else {}
+        rows.append({"run": run, "strategy": strategy, **where})
+    asked = []
+
+    def counted(values, rarer, confidence):
+        asked.append(rarer)
+        return bootstrap_t(values, rarer, confidence)
+
+    for module in (cells, controls):
+        monkeypatch.setattr(module, "bootstrap_t", counted)
+    leaderboard(runs_table(rows), stored.__getitem__, "auroc", replicates=20)
+    # The best by itself, b on folds 1 and 3, and the control: with a on 1 and 2, with b on 0 and 1.
+    assert asked == [1 + 5 + 6, 1 + 6, 1 + 5, 3 + 1]
+
+
+@pytest.mark.parametrize("metric", ["mcc", "auroc"])
+def test_who_cannot_be_tested_stays_in_the_best_group_and_out_of_the_correction(metric):
+    random = np.random.default_rng(0)
+    shown = {"perfect": 6.0, "blurred": 2.0, "constant": 0.0}
+    rows, stored = [], {}
+    for strategy, effect in [*shown.items(), ("prevalence", 0.0)]:
+        for fold in range(2):
+            run, target = f"{strategy}{fold}", np.arange(20) % 2
+            noise = {"perfect": 0.1, "blurred": 2.0}.get(strategy, 0.0) * random.normal(size=20)
+            logit = effect * (target - 0.5) + noise - (effect == 0.0)
+            stored[run] = predictions_table(np.arange(20) + 20 * fold, target, logit)
+            backbone = "control" if strategy == "prevalence" else "resnet18"
+            rows.append({"run": run, "backbone": backbone, "strategy": strategy, "fold": fold,
+                         "split": f"f{fold}"})  # fmt: skip
+    board = leaderboard(runs_table(rows), stored.__getitem__, metric, 200).set_index("strategy")
+    tested, untested = board.loc["blurred"], board.loc["constant"]
+    ends = ["p_value", "p_holm", "difference_low", "difference_high", "p_corrected_t"]
+    assert untested[ends].isna().all() and untested["best_group"]
+    assert untested["difference_to_best"] < 0
+    # Holm's method corrects for the one comparison that was made.
+    assert tested["p_holm"] == tested["p_value"] < 0.05 and not tested["best_group"]
+    perfect = board.loc["perfect"]
+    assert perfect["control"] == "prevalence" and perfect["control_difference"] > 0
+    assert perfect[["control_low", "control_high"]].isna().all()
+    assert not perfect["beats_controls"] and board.loc["blurred", "beats_controls"]
 
 
 def test_the_table_does_not_depend_on_the_order_of_the_runs(two):

@@ -23,6 +23,7 @@ from prognobench.cohorts.load import load_cohort
 from prognobench.errors import UserError
 from prognobench.evaluation.patients import patient_predictions
 from prognobench.evaluation.recalibration import Recalibration
+from prognobench.export.choice import _findings
 from prognobench.files import file_digest
 from prognobench.prediction.folder import SUMS
 from prognobench.results.store import ResultsStore
@@ -133,6 +134,14 @@ def test_a_run_whose_model_was_not_kept_is_trained_again_and_proven(
     with pytest.raises(UserError, match="trained again here its predictions differ"):
         export(copy, tmp_path / "other", run=row["run"])
     assert not (tmp_path / "other").exists()
+
+
+def test_findings_do_without_an_interval():
+    row = dict.fromkeys(("ci_low", "ci_high", "control_low", "control_high"))
+    row |= {"metric": "mcc", "estimate": 1.0, "rank": 1, "best_group": True, "backbone": "a"}
+    row |= {"strategy": "lora", "control": "prevalence", "control_difference": 1.0}
+    *_, last = _findings(row | {"beats_controls": False, "n_failed": 0}, [row])
+    assert "the control 'prevalence' (difference 1.00, no interval)" in last
 
 
 def test_the_best_is_trained_anew_on_everybody(benchmark, runs, cohort, tmp_path):

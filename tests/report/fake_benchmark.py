@@ -134,7 +134,7 @@ def fake_ranks() -> pd.DataFrame:
         {
             "dataset": f"cohort{number}", "endpoint": "icu", "regime": "full_data",
             "shots": pd.NA, "level": np.nan, "backbone": "resnet18", "strategy": strategy,
-            "metric": "mcc", "estimate": quality + 0.02 * random.normal(),
+            "metric": "mcc", "state": "done", "estimate": quality + 0.02 * random.normal(),
         }
         for number in range(6)
         for strategy, quality in (("full", 0.4), ("lora", 0.39), ("ia3", 0.1), ("linear", 0.2))

@@ -21,6 +21,7 @@ from prognobench.report.figures.heatmap import heatmap
 from prognobench.report.figures.operating import decision, precision_recall, roc
 from prognobench.report.figures.ranks import ranks
 from prognobench.report.figures.subgroups import subgroups
+from prognobench.report.view import rankings
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +188,21 @@ def test_ranks():
     ]
     assert f"critical difference {table['critical_difference'].iloc[0]:.2f}" in figure.svg
     assert ranks(table.assign(p_value=np.nan), "full data") is None
+    alike = ranks(table.assign(p_value=0.3, critical_difference=np.nan, groups="a"), "full data")
+    assert "nan" not in alike.svg and "critical difference" not in alike.svg
+    assert "does not tell any of them apart at 5 % (p = 0.3)" in alike.caption
+
+
+def test_what_is_said_of_ranks_names_who_is_left_out_beside_the_test(content):
+    ranked = fake_ranks()
+    by_test = "Candidates that share a letter cannot be told apart (Nemenyi)."
+
+    def said(**changes):
+        return rankings(replace(content, ranks=ranked.assign(**changes)))[0][1]
+
+    assert said().startswith("Friedman's test over 6 cohorts: p = ") and said().endswith(by_test)
+    assert said(note="left out: x") == f"Left out: x. {said()}"
+    assert said(note="too few", p_value=np.nan) == "Too few."
 
 
 def test_nothing_is_drawn_without_a_number(content):

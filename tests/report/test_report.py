@@ -270,6 +270,23 @@ def test_one_candidate_and_undecided_ones_are_said_so(content):
     assert any("chance" in limit for limit in answers(chance, cells(chance))[0].limits)
 
 
+def test_a_difference_without_an_interval_is_said_not_to_be_tested(content):
+    board = content.leaderboard
+    board = board[board["regime"] == "full_data"].assign(best_group=True, control="prevalence")
+    board = board.assign(control_difference=0.3, beats_controls=False)
+    ends = ("difference_low", "difference_high", "p_value", "p_holm", "control_low", "control_high")
+    board = board.assign(**dict.fromkeys(ends, np.nan))
+    control = board.iloc[[1]].assign(backbone="control", strategy="prevalence", rank=pd.NA)
+    one = small(content, leaderboard=pd.concat([board, control], ignore_index=True), saliency=[])
+    built = build(one)
+    text = " ".join(Reader(built.page).text.split())
+    assert text.count("not tested") == (board["rank"] > 1).sum()
+    assert "(difference 0.30, no interval)" in text
+    assert not re.search(r"\bnan\b", text)
+    for table in (own for own in built.tables if own.name == "leaderboard"):
+        assert "nan" not in table.shown.to_csv()
+
+
 def test_a_large_contact_sheet_is_made_smaller(tmp_path, content):
     noise = np.random.default_rng(0).integers(0, 255, (1500, 2500), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "sheet.png")

@@ -143,9 +143,7 @@ def estimate(
         Values of shape [1 + B]: the estimate, then its replicates; NaN where no fold or episode
         has a value. Folds and episodes without a value are left out of the mean.
     """
-    groups: dict[Key, list[Unit]] = {}
-    for unit in units:
-        groups.setdefault(unit.group, []).append(unit)
+    groups = _grouped(units)
     if not groups:
         raise ValueError("an estimate needs at least one run")
     values = []
@@ -160,23 +158,46 @@ def estimate(
     return _mean_of_defined(values, [group_weights[group] for group in groups])
 
 
-def chance_level(units: Iterable[Unit], metric: Metric) -> float | None:
+def _grouped(units: Iterable[Unit]) -> dict[Key, list[Unit]]:
+    groups: dict[Key, list[Unit]] = {}
+    for unit in units:
+        groups.setdefault(unit.group, []).append(unit)
+    return groups
+
+
+def chance_level(units: Iterable[Unit], metric: Metric, *, episodes: bool) -> float | None:
     """Return what scores without information would give, put together as the estimate is.
+
+    Where statistics are summed over folds, each fold has the weight of its patients, whatever
+    their outcomes; elsewhere the mean is over the folds that have a value.
 
     Args:
         units: The candidate's runs.
         metric: The metric.
+        episodes: Whether they are few-shot episodes, each of which is valued alone.
 
     Returns:
         The level at these folds' numbers of patients and events, since few events raise that of
-        the average precision; None where the metric has none or no fold has both outcomes.
+        the average precision; None where the metric has none or the estimate is undefined.
     """
-    if metric.chance is not None and metric.kind != "binary":
-        return metric.chance(0, 0)
-    sizes = [unit.size for unit in units if 0 < unit.size[1] < unit.size[0]]
-    if metric.chance is None or not sizes:
+    chance = metric.chance
+    if chance is None:
         return None
-    return float(np.mean([metric.chance(patients, events) for patients, events in sizes]))
+    if metric.kind != "binary":
+        return chance(0, 0)
+    levels = []
+    for members in _grouped(units).values():
+        if not episodes and metric.across_folds == "sum":
+            summed = np.sum([unit.statistics[metric.name][0] for unit in members], axis=0)
+            defined, weights = members, [unit.size[0] for unit in members]
+            if not np.isfinite(metric.value(summed)):
+                continue
+        else:
+            defined = [unit for unit in members if np.isfinite(unit.valued[metric.name][0])]
+            weights = [1] * len(defined)
+        if defined:
+            levels.append(np.average([chance(*unit.size) for unit in defined], weights=weights))
+    return float(np.mean(levels)) if levels else None
 
 
 def _mean_of_defined(values: list[Array], weights: list[Array] | None = None) -> Array:

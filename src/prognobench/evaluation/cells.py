@@ -34,7 +34,7 @@ from prognobench.evaluation.finished import Runs
 from prognobench.evaluation.kinds import kind_of
 from prognobench.evaluation.metrics import METRICS, SHOWN, headline_of
 from prognobench.evaluation.named_tests import corrected_t, delong_of
-from prognobench.evaluation.paired import Candidate, UnitsOf, paired_difference
+from prognobench.evaluation.paired import Candidate, UnitsOf, paired_difference, rarer_of_both
 from prognobench.evaluation.patients import Array
 from prognobench.evaluation.task import Task
 
@@ -207,11 +207,13 @@ def _compare(
     units_of: UnitsOf,
 ) -> None:
     """Write the paired difference to the best into a candidate's row."""
-    difference = paired_difference(entry, best, draws, METRICS[rule.metric], units_of)
+    metric = METRICS[rule.metric]
+    difference = paired_difference(entry, best, draws, metric, units_of)
     if difference is None:
         entry.row["best_group"] = True
         return
-    found = bootstrap_t(difference, min(entry.rarer, best.rarer), rule.confidence)
+    rarer = rarer_of_both(entry, best, draws, metric)
+    found = bootstrap_t(difference, rarer, rule.confidence)
     if entry is not best:
         over_folds = corrected_t(entry, best)
         if over_folds is not None:

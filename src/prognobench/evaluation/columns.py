@@ -42,16 +42,17 @@ COLUMNS: Mapping[str, str] = {
     "fold_mean": "Mean of the headline metric over folds or episodes, as many papers report it.",
     "fold_sd": "Standard deviation over folds or episodes (divisor n - 1).",
     "best_group": "Whether the candidate cannot be told apart from the best of its cell: the "
-    "interval of the paired difference includes 0.",
+    "interval of the paired difference includes 0, or there is none.",
     "difference_to_best": "Estimate less that of the best candidate of the cell, on the same "
     "patients.",
     "difference_low": "Lower end of the interval of `difference_to_best`.",
     "difference_high": "Upper end of the interval of `difference_to_best`.",
     "p_value": "Two-sided p-value of that difference, by the test whose interval it has: Student's "
     "t with the error of the paired bootstrap, DeLong's where the AUROC ranks and `p_delong` is "
-    "there.",
-    "p_holm": "`p_value` corrected by Holm's method over the cell.",
-    "p_corrected_t": "p-value of the corrected resampled t-test over folds.",
+    "there. Empty, as the interval is, where the error is 0 and the difference is not.",
+    "p_holm": "`p_value` corrected by Holm's method over the cell; empty ones do not count.",
+    "p_corrected_t": "p-value of the corrected resampled t-test over folds, each the mean over its "
+    "seeds.",
     "p_delong": "p-value of DeLong's test of the AUROC, where no patient is tested twice and each "
     "fold has two patients of each class.",
     "control": "The best control of the cell.",

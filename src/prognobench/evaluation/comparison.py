@@ -28,7 +28,8 @@ class Comparison:
         difference: First less second.
         low: Lower end of its interval.
         high: Upper end.
-        p_value: Two-sided, in [0, 1]; NaN where the test is undefined.
+        p_value: Two-sided, in [0, 1]; NaN where the test is undefined. Both ends and the p-value
+            are NaN where the standard error of a difference is 0: no spread is there to test by.
     """
 
     difference: float
@@ -100,7 +101,9 @@ def _student(
     """Compare by a difference, its standard error and the degrees of freedom of that error."""
     half = _quantile(confidence, degrees) * error
     if error < 1e-12:
-        p_value = 1.0 if abs(difference) < 1e-12 else 0.0
+        if abs(difference) >= 1e-12:
+            return Comparison(difference, math.nan, math.nan, math.nan)
+        p_value = 1.0
     else:
         far = -abs(difference) / error
         # What scipy.stats has for these takes fifty times as long for one number.

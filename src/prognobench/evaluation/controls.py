@@ -15,7 +15,7 @@ import numpy as np
 from prognobench.evaluation.candidates import Key
 from prognobench.evaluation.comparison import bootstrap_t
 from prognobench.evaluation.metric import Metric
-from prognobench.evaluation.paired import Candidate, UnitsOf, paired_difference
+from prognobench.evaluation.paired import Candidate, UnitsOf, paired_difference, rarer_of_both
 from prognobench.evaluation.patients import Array
 
 CONTROL = "control"
@@ -81,7 +81,8 @@ def against_controls(
         difference = paired_difference(candidate, best, draws, metric, units_of)
         if difference is None:
             continue
-        found = bootstrap_t(difference, min(candidate.rarer, best.rarer), confidence)
+        rarer = rarer_of_both(candidate, best, draws, metric)
+        found = bootstrap_t(difference, rarer, confidence)
         candidate.row.update(
             control=best.row["strategy"],
             control_difference=found.difference,

@@ -199,9 +199,12 @@ def evaluate_candidate(
         row["prevalence"] = events / len(tested)
     row |= {
         "n_patients": len(tested),
-        "chance": chance_level(units, metric),
+        "chance": chance_level(units, metric, episodes=draws is not None),
         **dict(zip(("fold_mean", "fold_sd"), _spread(units, rule.metric), strict=True)),
-        **{f"{name}_chance": chance_level(units, METRICS[name]) for name in rule.others},
+        **{
+            f"{name}_chance": chance_level(units, METRICS[name], episodes=draws is not None)
+            for name in rule.others
+        },
         **{
             f"{name}_{end}": value
             for name in rule.others

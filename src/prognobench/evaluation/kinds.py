@@ -86,9 +86,17 @@ def effective_size(tested: Mapping[str, float], kind: Kind) -> int:
         The number of patients in the rarer class; of a score, that of all patients; of times,
         that of those with an event.
     """
+    return size_that_counts(len(tested), sum(target > 0 for target in tested.values()), kind)
+
+
+def size_that_counts(patients: int, events: int, kind: Kind) -> int:
+    """Return the same as :func:`effective_size` from numbers.
+
+    Args:
+        patients: Number of patients.
+        events: Number of them with the event.
+        kind: The kind of the outcome.
+    """
     if kind == "ordinal":
-        return len(tested)
-    events = sum(target > 0 for target in tested.values())
-    if kind == "time_to_event":
-        return events
-    return min(events, len(tested) - events)
+        return patients
+    return events if kind == "time_to_event" else min(events, patients - events)

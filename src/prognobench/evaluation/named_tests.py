@@ -16,6 +16,9 @@ from prognobench.evaluation.paired import Candidate
 def corrected_t(first: Candidate, second: Candidate) -> Comparison | None:
     """Return the corrected resampled t-test over folds or episodes.
 
+    What the test counts are resamplings of the patients. Trainings of one split by several seeds
+    are none: their values are averaged first, over the seeds that have a value of both.
+
     Args:
         first: A candidate.
         second: Another.
@@ -23,15 +26,19 @@ def corrected_t(first: Candidate, second: Candidate) -> Comparison | None:
     Returns:
         The test; None where fewer than two folds have a value of both.
     """
-    common = _common(first, second)
-    if len(common) < 2:
+    seeds: dict[Key, list[Key]] = {}
+    for key in _common(first, second):
+        if np.isfinite(first.runs[key].value) and np.isfinite(second.runs[key].value):
+            seeds.setdefault(key[1:], []).append(key)  # a key is a seed, then its split
+    if len(seeds) < 2:
         return None
-    left, right = (np.array([own.runs[key].value for key in common]) for own in (first, second))
-    known = np.isfinite(left) & np.isfinite(right)
-    if known.sum() < 2:
-        return None
-    tested = np.mean([first.runs[key].tested / first.runs[key].trained for key in common])
-    return corrected_resampled_t(left[known], right[known], float(tested))
+    left, right = (
+        np.array([np.mean([own.runs[key].value for key in keys]) for keys in seeds.values()])
+        for own in (first, second)
+    )
+    parts = [first.runs[keys[0]] for keys in seeds.values()]
+    tested = np.mean([run.tested / run.trained for run in parts])
+    return corrected_resampled_t(left, right, float(tested))
 
 
 def delong_of(first: Candidate, second: Candidate, confidence: float) -> Comparison | None:

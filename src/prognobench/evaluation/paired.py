@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prognobench.evaluation.candidates import Key, Unit, estimate
+from prognobench.evaluation.kinds import size_that_counts
 from prognobench.evaluation.metric import Metric
 from prognobench.evaluation.patients import Array
 
@@ -98,6 +99,37 @@ def paired_difference(
         return _on(candidate, common, draws, metric, units_of)
 
     return on_common(one) - on_common(other)
+
+
+def rarer_of_both(
+    one: Candidate, other: Candidate, draws: Mapping[Key, Array] | None, metric: Metric
+) -> int:
+    """Return how many patients of the rarer class are in what both have finished.
+
+    Where they share other folds of one seed or repeat than of another, that which has most counts.
+
+    Args:
+        one: A candidate.
+        other: Another of the same cell, which has something in common with it.
+        draws: Multiplicities of the episodes, where there are any.
+        metric: The metric that ranks.
+    """
+    common = one.runs.keys() & other.runs.keys()
+    whole = [own.rarer for own in (one, other) if len(common) == len(own.runs)]
+    if whole:
+        return min(whole)
+    units = one.units or other.units
+    if not units:
+        return min(one.rarer, other.rarer)
+    sizes: dict[Key, dict[Any, tuple[int, int]]] = {}
+    for unit in units:
+        if unit.key in common:
+            # The folds of one seed and repeat share no patient, nor do those that episodes test.
+            _, split, fold, _ = unit.key
+            group, part = (unit.group, split) if draws is None else ((), fold)
+            sizes.setdefault(group, {})[part] = unit.size
+    counted = [np.sum(list(parts.values()), axis=0) for parts in sizes.values()]
+    return max(size_that_counts(int(n), int(events), metric.kind) for n, events in counted)
 
 
 def _on(

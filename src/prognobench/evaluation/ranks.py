@@ -1,8 +1,9 @@
 """Candidates over several tasks: do their ranks differ, and which cannot be told apart?
 
 Friedman's test and Nemenyi's post-hoc test over tasks (Demsar 2006, JMLR 7:1). Endpoints of
-one cohort share their patients and are no independent tasks: their values are averaged first,
-so that a block is a cohort.
+one cohort share their patients and are no independent tasks, so that a block is a cohort:
+candidates are ranked on each endpoint, which may have metrics of their own, and by the mean of
+these ranks in the cohort. Mean ranks and both tests are of the ranks in the cohorts.
 """
 
 from __future__ import annotations
@@ -24,14 +25,15 @@ class Ranking:
     """Mean ranks over blocks, and what they are evidence of.
 
     Attributes:
-        mean_ranks: Mean rank of each candidate, 1 the best, sorted.
+        mean_ranks: Mean over blocks of each candidate's rank in a block, 1 the best, sorted.
         blocks: Number of independent blocks (cohorts).
         p_value: Of Friedman's test that all candidates are alike; NaN where it is not made.
         groups: Largest sets of candidates that Nemenyi's test does not tell apart, as bars in a
             critical-difference diagram; everyone in one set where Friedman's test is not made or
             does not reject.
         note: What the data cannot support, in a sentence; empty where the tests were made.
-        critical_difference: Of mean ranks, by Nemenyi's test; NaN where no test is made.
+        critical_difference: Of mean ranks, by Nemenyi's test: who is apart by as much is told
+            apart, and nobody else; NaN where that test is not made.
     """
 
     mean_ranks: pd.Series
@@ -65,38 +67,40 @@ def rank_candidates(
     """Rank candidates over tasks.
 
     Args:
-        values: Columns ``dataset, endpoint, candidate, estimate``; candidates without a value on
-            every task are left out.
+        values: Columns ``dataset, endpoint, candidate, estimate``, each candidate once a task.
+            Tasks on which nobody has a value are left out, and so are candidates without a value
+            on one of the others.
         higher_is_better: The direction of the metric.
         level: Level of both tests.
 
     Returns:
-        The ranking; ``mean_ranks`` is empty when no candidate has a value on every task.
+        The ranking; ``mean_ranks`` is empty when no candidate has a value on all of these tasks.
     """
     import scikit_posthocs
     from scipy import stats
 
+    # With dropna=False there would be a task for every pair of a dataset and an endpoint.
     wide = values.pivot_table(
-        index=["dataset", "endpoint"], columns="candidate", values="estimate", dropna=False
+        index=["dataset", "endpoint"], columns="candidate", values="estimate", dropna=True
     ).dropna(axis="columns")
     signed = wide if higher_is_better else -wide
-    # Ranks of the endpoints of a cohort are averaged: the cohort is the block.
-    within = signed.rank(axis="columns", ascending=False).groupby(level="dataset").mean()
-    mean_ranks = within.mean().sort_values(kind="stable")
+    by_endpoint = signed.rank(axis="columns", ascending=False)
+    by_cohort = by_endpoint.groupby(level="dataset").mean().rank(axis="columns")
+    mean_ranks = by_cohort.mean().sort_values(kind="stable")
     names = tuple(str(name) for name in mean_ranks.index)
-    blocks = len(within)
+    blocks = len(by_cohort)
     if blocks < LEAST_BLOCKS or len(names) < LEAST_CANDIDATES:
         note = (
             f"{len(names)} candidates with results on every one of {blocks} cohorts are too few "
             f"to test ranks, which takes at least {LEAST_CANDIDATES} on {LEAST_BLOCKS}"
         )
         return Ranking(mean_ranks, blocks, float("nan"), (names,) if names else (), note)
-    ordered = within[list(mean_ranks.index)]
-    statistic = stats.friedmanchisquare(*(-ordered[name] for name in ordered.columns))
+    ordered = by_cohort[list(mean_ranks.index)]
+    statistic = stats.friedmanchisquare(*(ordered[name] for name in ordered.columns))
     p_value = float(statistic.pvalue) if np.isfinite(statistic.pvalue) else 1.0
-    least = critical_difference(len(names), blocks, level)
     if p_value > level:
-        return Ranking(mean_ranks, blocks, p_value, (names,), critical_difference=least)
+        return Ranking(mean_ranks, blocks, p_value, (names,))
+    least = critical_difference(len(names), blocks, level)
     apart = scikit_posthocs.posthoc_nemenyi_friedman(ordered.to_numpy()) <= level
     bars = _bars(names, apart.to_numpy())
     return Ranking(mean_ranks, blocks, p_value, bars, critical_difference=least)

@@ -223,10 +223,11 @@ def _findings(row: Mapping[str, Any], candidates: list[dict[str, Any]]) -> list[
         found.append("It was compared with no control, so that nothing shows what it reads.")
     elif not row["beats_controls"]:
         low, high = row["control_low"], row["control_high"]
+        ends = "no interval" if low is None else f"{low:.2f} to {high:.2f}"
         found.append(
             f"It has not been shown to beat the control '{row['control']}' (difference "
-            f"{row['control_difference']:.2f}, {low:.2f} to {high:.2f}): these data are no "
-            "evidence that it reads more from the image than that."
+            f"{row['control_difference']:.2f}, {ends}): these data are no evidence that it reads "
+            "more from the image than that."
         )
     if row["n_failed"]:
         found.append(f"{row['n_failed']} of its runs failed.")

@@ -196,7 +196,9 @@ def entries(
         names = ("difference_to_best", "difference_low", "difference_high")
         difference = words.difference(row, *names)
         apart = "no" if row["best_group"] else "yes"
-        if cell.is_incomplete(row):
+        if row["difference_low"] is None:
+            apart = "not tested"
+        elif cell.is_incomplete(row):
             apart += ", by the runs it has"
     over = words.difference(row, "control_difference", "control_low", "control_high")
     note = row["reason"] or ""
@@ -245,11 +247,13 @@ def rankings(content: ReportContent) -> list[tuple[str, str, list[dict[str, Any]
     for setting, own in rank_settings(content):
         rows = records(own)
         first = rows[0]
-        told = first["note"] or (
-            f"Friedman's test over {first['blocks']} cohorts: p = {first['p_value']:.3g}. "
-            "Candidates that share a letter cannot be told apart (Nemenyi)."
-        )
-        found.append((setting, told, rows))
+        told = [f"{note[:1].upper()}{note[1:]}."] if (note := first["note"]) else []
+        if first["p_value"] is not None:
+            told.append(
+                f"Friedman's test over {first['blocks']} cohorts: p = {first['p_value']:.3g}. "
+                "Candidates that share a letter cannot be told apart (Nemenyi)."
+            )
+        found.append((setting, " ".join(told), rows))
     return found
 
 

@@ -39,7 +39,8 @@ def ranks(table: pd.DataFrame, setting: str) -> Figure | None:
     critical = float(drawn["critical_difference"].iloc[0])
     if critical <= span:
         axes.plot([lowest, lowest + critical], [-1.7, -1.7], color=INK, linewidth=2)
-    axes.text(lowest, -1.85, f"critical difference {critical:.2f}", va="bottom", fontsize=10)
+    if not math.isnan(critical):
+        axes.text(lowest, -1.85, f"critical difference {critical:.2f}", va="bottom", fontsize=10)
     for place, (_, row) in enumerate(drawn.iterrows()):
         left = place < half
         line = (place if left else count - 1 - place) + 1.2 + 0.35 * len(bars)
@@ -56,10 +57,15 @@ def ranks(table: pd.DataFrame, setting: str) -> Figure | None:
     for number, (first, last) in enumerate(bars):
         axes.plot([first - 0.03, last + 0.03], [0.4 + 0.35 * number] * 2, color=INK, linewidth=3.4)
     p_value = float(drawn["p_value"].iloc[0])
+    by_test = (
+        "Friedman's test does not tell any of them apart at 5 % ("
+        if math.isnan(critical)
+        else "Candidates under one bar cannot be told apart by Nemenyi's test at 5 % (Friedman's "
+        "test of all: "
+    )
     caption = (
         f"Mean ranks over {int(drawn['blocks'].iloc[0])} cohorts, {setting}: 1 is the best. "
-        "Candidates under one bar cannot be told apart by Nemenyi's test at 5 % (Friedman's test "
-        f"of all: p = {p_value:.3g}). Endpoints of a cohort share their patients and count as one."
+        f"{by_test}p = {p_value:.3g}). Endpoints of a cohort share their patients and count as one."
     )
     best = drawn.iloc[0]
     alternative = (
