@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -146,6 +148,23 @@ def test_few_shots_of_one_site_are_nested_and_never_mix_sites():
         assert small < large
     with pytest.raises(UserError, match="not every patient has a site"):
         few_shot_splits(targets, (2,), 2, 3, 0, {})
+
+
+@settings(max_examples=25)
+@given(st.integers(1, 7), st.integers(2, 6), st.integers(1, 40), st.integers(0, 10**6))
+def test_on_each_fold_the_sites_take_turns(count, folds, episodes, seed):
+    targets = {p: number // count % 2 for number, p in enumerate(cohort(count * 30, 0))}
+    sites = {p: f"site{number % count}" for number, p in enumerate(targets)}
+    trained: dict[int, list[str]] = {fold: [] for fold in range(folds)}
+    for split in few_shot_splits(targets, (1,), episodes, folds, seed, sites):
+        (site,) = {sites[patient] for patient in split.patients("train")}
+        trained[split.fold].append(site)
+    for turn in trained.values():
+        # Nobody's turn comes again before everybody had one, however many episodes there are.
+        for begin in range(0, len(turn), count):
+            assert max(Counter(turn[begin : begin + count]).values()) == 1
+    firsts = [turn[0] for turn in trained.values() if turn]
+    assert len(set(firsts)) == min(len(firsts), count)
 
 
 def test_folds_can_be_stratified_by_site_as_well():

@@ -32,9 +32,9 @@ def few_shot_splits(  # noqa: PLR0917  the keys of the regime
     that K is returned as infeasible, never filled up with repetitions.
 
     With ``sites`` all K patients of each class of an episode come from one site (the regime
-    ``few_shot_one_site``). The sites take turns, each fold in its own order; those take part
-    that can fill the largest K that any site can fill, so that the sites are the same for
-    every K and draws stay nested.
+    ``few_shot_one_site``). On each fold the sites take turns, beginning with another one than on
+    the fold before; those take part that can fill the largest K that any site can fill, so that
+    the sites are the same for every K and draws stay nested.
 
     Args:
         targets: Class of every patient: 0 or 1, or the number of a band of scores.
@@ -61,7 +61,7 @@ def few_shot_splits(  # noqa: PLR0917  the keys of the regime
     splits = []
     for episode in range(episodes):
         fold = division[episode % folds]
-        site = eligible[(episode // folds + episode) % len(eligible)]
+        site = eligible[(episode // folds + fold.number) % len(eligible)]
         queues = {}
         for label in classes:
             members = [p for p in fold.rest if targets[p] == label and site_of[p] == site]
