@@ -71,7 +71,7 @@ def by_hand(stored, shift=0.0):
         return probability
 
     target, log_hazard = test["target"].to_numpy(), test["log_hazard"].to_numpy()
-    time, event, horizon = np.abs(target), target > 0, outside.max()
+    time, event, horizon = np.abs(target), target > 0, np.abs(outside).max()
     right = total = 0.0
     for one in range(len(target)):
         if not event[one] or time[one] > horizon or kept(time[one]) == 0:
@@ -152,11 +152,12 @@ def test_both_metrics_are_those_of_scikit_survival(seed, levels):
     target, log_hazard = test["target"].to_numpy(), test["log_hazard"].to_numpy()
     known = Surv.from_arrays(outside > 0, np.abs(outside))
     own = Surv.from_arrays(target > 0, np.abs(target))
-    # Beyond, scikit-survival has no weights and raises.
     moments = np.unique(np.abs(outside))
     unknown = moments[uncensored(outside, moments) == 0]
-    horizon = min([outside.max() + 1e-9, *unknown])
-    expected = metrics.concordance_index_ipcw(known, own, log_hazard, tau=horizon)[0]
+    # Where some event has no weight, scikit-survival raises unless it is cut off.
+    horizon = min([np.nextafter(moments[-1], np.inf), *unknown])
+    cut = horizon if (target >= horizon).any() else None
+    expected = metrics.concordance_index_ipcw(known, own, log_hazard, tau=cut)[0]
     found = values(stored)
     assert found["c_index"] == pytest.approx(expected, abs=1e-9)
     events = outside[outside > 0]
@@ -171,6 +172,19 @@ def test_both_metrics_are_those_of_scikit_survival(seed, levels):
     if followed and len(grid) > 1 and (grid < ends[1]).all() and grid[0] >= ends[0]:
         expected = metrics.integrated_brier_score(known, own, survival, grid)
         assert found["integrated_brier"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_an_event_after_the_last_event_but_within_the_follow_up_elsewhere_counts():
+    stored = drawn(0)
+    outside = stored["part"] != "test"
+    # Elsewhere events end at 9 and follow-ups at 40; nobody's follow-up ends before 9.
+    early = outside & stored["target"].between(1, 9)
+    stored["target"] = stored["target"].where(~outside | early, -40.0)
+    patients = patient_times(stored)
+    later = (patients.target > 9) & (patients.target <= 40)
+    assert later.sum() > 3
+    np.testing.assert_array_equal(patients.weight[later], 1.0)
+    assert values(stored)["c_index"] == pytest.approx(by_hand(stored)["c_index"], abs=1e-9)
 
 
 def test_without_censoring_the_c_index_is_harrells():

@@ -131,11 +131,11 @@ def uncensored(known: Array, times: Array) -> Array:
 def _event_weights(target: Array, known: Array) -> Array:
     """Return the inverse probability of being followed up to one's event, 0 without an event.
 
-    It is 0 as well for events after the last known time, and for those at times up to which nobody
-    was followed: they have no weight that is known.
+    It is 0 as well for events after the last known time, of an event or the end of a follow-up, and
+    for those at times up to which nobody was followed: they have no weight that is known.
     """
     followed = uncensored(known, np.abs(target))
-    counted = (target > 0) & (target <= known.max()) & (followed > 0)
+    counted = (target > 0) & (target <= np.abs(known).max()) & (followed > 0)
     return np.where(counted, 1.0 / np.where(counted, followed, 1.0), 0.0)
 
 
