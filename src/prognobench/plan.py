@@ -38,6 +38,7 @@ class PlannedTask:
             columns that regimes divide by; empty where it is not known.
         recipe: How its runs are trained.
         kind: The kind of the endpoint.
+        several_sites: The patients with images from several sites.
     """
 
     dataset: str
@@ -47,6 +48,7 @@ class PlannedTask:
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     recipe: Recipe = field(default_factory=Recipe)
     kind: Kind = "binary"
+    several_sites: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -185,7 +187,9 @@ def make_splits(asked: Sequence[RegimeSpec], task: PlannedTask) -> list[Split]:
     return [
         split
         for regime in asked
-        for split in regimes.make_splits(regime, task.targets, task.columns, task.kind)
+        for split in regimes.make_splits(
+            regime, task.targets, task.columns, task.kind, task.several_sites
+        )
     ]
 
 
