@@ -41,6 +41,7 @@ class PlannedTask:
         kind: The kind of the endpoint.
         about_images: Hash of what controls may read of the images besides their pixels: sites,
             views and clinical columns, which are not all part of ``identity``.
+        several_sites: The patients with images from several sites.
     """
 
     dataset: str
@@ -51,6 +52,7 @@ class PlannedTask:
     recipe: Recipe = field(default_factory=Recipe)
     kind: Kind = "binary"
     about_images: str = ""
+    several_sites: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -189,7 +191,9 @@ def make_splits(asked: Sequence[RegimeSpec], task: PlannedTask) -> list[Split]:
     return [
         split
         for regime in asked
-        for split in regimes.make_splits(regime, task.targets, task.columns, task.kind)
+        for split in regimes.make_splits(
+            regime, task.targets, task.columns, task.kind, task.several_sites
+        )
     ]
 
 

@@ -5,7 +5,7 @@ To add a regime, add its keys here and the drawing of its splits to ``splits/``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -52,6 +52,8 @@ class FullDataSpec(_CrossValidation):
 class LeaveOneSiteOutSpec(_Regime):
     """The regime ``leave_one_site_out``: each site is tested by models that never saw it.
 
+    Patients with images from several sites are left out.
+
     Attributes:
         validation_fraction: Share of the patients of the other sites that validate.
         split_seed: Seed of the division into training and validation.
@@ -66,7 +68,8 @@ class FixedSplitSpec(_Regime):
     """The regime ``fixed_split``: a column of the cohort says who trains and who is tested.
 
     Attributes:
-        column: The column; ``dataset`` for the cohort's name where several are put together.
+        column: The column; ``dataset`` for the cohort's name where several are put together. By
+            ``site``, patients with images from several sites are left out.
         train: Its values that train.
         val: Its values that validate; when empty, a share of the training patients does.
         test: Its values that are tested.
@@ -172,6 +175,7 @@ def make_splits(
     targets: Mapping[str, int],
     columns: Mapping[str, Mapping[str, str]],
     kind: Kind = "binary",
+    several_sites: Collection[str] = (),
 ) -> list[Split]:
     """Return every split that a regime asks of a task.
 
@@ -181,25 +185,55 @@ def make_splits(
         columns: What else is known of every patient, by column and patient: at least ``site``;
             an empty text where it is not known.
         kind: The kind of the outcome. ``imbalance`` is for binary ones.
+        several_sites: Patients with images from several sites, whom regimes that divide by site
+            leave out.
 
     Raises:
         UserError: When the task has too few patients of a class, or not the column asked for.
     """
     if kind != "binary" and isinstance(regime, ImbalanceSpec):
         return _not_applicable(regime, kind)
-    return _drawn(regime, targets, columns)
+    return _drawn(regime, targets, columns, several_sites)
+
+
+def site_note(asked: Sequence[RegimeSpec], several_sites: Collection[str]) -> str | None:
+    """Say how many patients regimes leave out because their images come from several sites.
+
+    Args:
+        asked: The regimes.
+        several_sites: Those patients.
+    """
+    told = []
+    for regime in asked:
+        match regime:
+            case FewShotSpec(one_site=True):
+                told.append(f"{regime_label(regime)} does not train on them")
+            case LeaveOneSiteOutSpec() | FixedSplitSpec(column="site"):
+                told.append(f"{regime_label(regime)} leaves them out")
+    if not told or not several_sites:
+        return None
+    count = len(several_sites)
+    return (
+        f"{count} {'patients have' if count > 1 else 'patient has'} images from several sites, of "
+        f"which one that is not known counts as one: {', '.join(told)}"
+    )
 
 
 def _drawn(
-    regime: RegimeSpec, targets: Mapping[str, int], columns: Mapping[str, Mapping[str, str]]
+    regime: RegimeSpec,
+    targets: Mapping[str, int],
+    columns: Mapping[str, Mapping[str, str]],
+    several: Collection[str],
 ) -> list[Split]:
     own, seed, sites = dict(targets), regime.split_seed, columns["site"]
     match regime:
         case FewShotSpec():
             where = sites if regime.one_site else None
-            return few_shot_splits(own, regime.shots, regime.episodes, regime.folds, seed, where)
+            size = regime.shots, regime.episodes, regime.folds
+            return few_shot_splits(own, *size, seed, where, several)
         case LeaveOneSiteOutSpec():
-            return leave_one_site_out_splits(own, sites, regime.validation_fraction, seed)
+            fraction = regime.validation_fraction
+            return leave_one_site_out_splits(own, sites, fraction, seed, several)
         case FixedSplitSpec():
             if regime.column not in columns:
                 raise UserError(
@@ -208,7 +242,8 @@ def _drawn(
                 )
             asked = dict(zip(PARTS, (regime.train, regime.val, regime.test), strict=True))
             values, fraction = columns[regime.column], regime.validation_fraction
-            return fixed_splits(own, regime.column, values, asked, fraction, seed)
+            left_out = several if regime.column == "site" else ()
+            return fixed_splits(own, regime.column, values, asked, fraction, seed, left_out)
     base = full_data_splits(
         own,
         regime.folds,

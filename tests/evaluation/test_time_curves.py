@@ -108,6 +108,12 @@ def test_a_bin_that_nobody_was_followed_in_has_no_share():
     stored = drawn(2)
     short = stored.assign(target=stored["target"].where(stored["part"] != "test", -1.0))
     assert calibration_at([examined(short)], 5.0, 0.95).empty
+    # An event on the last day of follow-ups does not say what came after it.
+    place = stored.groupby("part").cumcount()
+    mixed = short.assign(target=short["target"].where(place % 2 == 0, short["target"].abs()))
+    assert calibration_at([examined(mixed)], 5.0, 0.95).empty
+    seen = stored.assign(target=stored["target"].where(stored["part"] != "test", 1.0))
+    assert (calibration_at([examined(seen)], 5.0, 0.95)["value"] == 1.0).all()
     assert median_event(np.array([-1.0, -2.0])) is None
     assert median_event(np.array([-1.0, 4.0, 6.0])) == 5.0
 

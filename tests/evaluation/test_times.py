@@ -43,6 +43,12 @@ def drawn(seed, test=40, train=60, effect=1.0, levels=30):
     return pd.concat(rows, ignore_index=True)
 
 
+def followed_to(stored, end):
+    """End the follow-up of the test part at a time, where it is not 0."""
+    late = (stored["part"] == "test") & (stored["target"].abs() > end) & (end > 0)
+    return stored.assign(target=stored["target"].where(~late, -float(end)))
+
+
 def values(stored, shift=0.0):
     sample = TimeSample.of(patient_times(stored, prior_logit_shift=shift))
     return {name: METRICS[name](sample)[0] for name in ("c_index", "integrated_brier")}
@@ -71,7 +77,7 @@ def by_hand(stored, shift=0.0):
         return probability
 
     target, log_hazard = test["target"].to_numpy(), test["log_hazard"].to_numpy()
-    time, event, horizon = np.abs(target), target > 0, outside.max()
+    time, event, horizon = np.abs(target), target > 0, np.abs(outside).max()
     right = total = 0.0
     for one in range(len(target)):
         if not event[one] or time[one] > horizon or kept(time[one]) == 0:
@@ -86,7 +92,7 @@ def by_hand(stored, shift=0.0):
     events = outside[outside > 0]
     low, high = np.quantile(events, SPAN)
     grid = np.unique(events[(events >= low) & (events <= high)])
-    grid = np.array([own for own in grid if kept(own) > 0])
+    grid = np.array([own for own in grid if kept(own) > 0 and own < time.max()])
     counts = np.where(train["target"] > 0, np.exp(-shift), 1.0)
     curve = []
     for moment in grid:
@@ -141,36 +147,67 @@ def test_a_few_shot_draw_takes_censoring_from_the_test_part_and_its_own_share_of
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
-@settings(max_examples=20)
-@given(st.integers(0, 10_000), st.sampled_from([10, 30, 1000]))
-def test_both_metrics_are_those_of_scikit_survival(seed, levels):
+@settings(max_examples=40)
+@given(st.integers(0, 10_000), st.sampled_from([10, 30, 1000]), st.sampled_from([0, 5, 8]))
+def test_both_metrics_are_those_of_scikit_survival(seed, levels, end):
     metrics = pytest.importorskip("sksurv.metrics")
     from sksurv.util import Surv
 
-    stored = drawn(seed, levels=levels)
+    stored = followed_to(drawn(seed, levels=levels), end)
     outside, train, test = parts(stored)
     target, log_hazard = test["target"].to_numpy(), test["log_hazard"].to_numpy()
     known = Surv.from_arrays(outside > 0, np.abs(outside))
     own = Surv.from_arrays(target > 0, np.abs(target))
-    # Beyond, scikit-survival has no weights and raises.
     moments = np.unique(np.abs(outside))
     unknown = moments[uncensored(outside, moments) == 0]
-    horizon = min([outside.max() + 1e-9, *unknown])
-    expected = metrics.concordance_index_ipcw(known, own, log_hazard, tau=horizon)[0]
+    # Where some event has no weight, scikit-survival raises unless it is cut off.
+    horizon = min([np.nextafter(moments[-1], np.inf), *unknown])
+    cut = horizon if (target >= horizon).any() else None
+    expected = metrics.concordance_index_ipcw(known, own, log_hazard, tau=cut)[0]
     found = values(stored)
     assert found["c_index"] == pytest.approx(expected, abs=1e-9)
     events = outside[outside > 0]
     low, high = np.quantile(events, SPAN)
     grid = np.unique(events[(events >= low) & (events <= high)])
-    grid = grid[uncensored(outside, grid) > 0]
+    ends = np.abs(target).min(), np.abs(target).max()
+    grid = grid[(uncensored(outside, grid) > 0) & (grid < ends[1])]
     survival = breslow_survival(
         train["target"].to_numpy(), train["log_hazard"].to_numpy(), log_hazard, grid
     )
-    ends = np.abs(target).min(), np.abs(target).max()
     followed = uncensored(outside, np.abs(target)).min() > 0 and ends[1] <= moments[-1]
-    if followed and len(grid) > 1 and (grid < ends[1]).all() and grid[0] >= ends[0]:
+    if followed and len(grid) > 1 and grid[0] >= ends[0]:
         expected = metrics.integrated_brier_score(known, own, survival, grid)
         assert found["integrated_brier"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_an_event_after_the_last_event_but_within_the_follow_up_elsewhere_counts():
+    stored = drawn(0)
+    outside = stored["part"] != "test"
+    # Elsewhere events end at 9 and follow-ups at 40; nobody's follow-up ends before 9.
+    early = outside & stored["target"].between(1, 9)
+    stored["target"] = stored["target"].where(~outside | early, -40.0)
+    patients = patient_times(stored)
+    later = (patients.target > 9) & (patients.target <= 40)
+    assert later.sum() > 3
+    np.testing.assert_array_equal(patients.weight[later], 1.0)
+    assert values(stored)["c_index"] == pytest.approx(by_hand(stored)["c_index"], abs=1e-9)
+
+
+def test_the_brier_score_is_integrated_as_far_as_the_test_part_is_followed_up():
+    whole = drawn(1)
+    whole["target"] = whole["target"].abs()  # nobody is censored, and no loss is weighted
+    outside, train, test = parts(whole)
+    own = train["target"].to_numpy(), train["log_hazard"].to_numpy()
+    test = test.sort_values("patient_id")
+    target, log_hazard = test["target"].to_numpy(), test["log_hazard"].to_numpy()
+    for end in (6.0, 9.0):
+        low, high = np.quantile(outside, SPAN)
+        grid = np.unique(outside[(outside >= low) & (outside < end)])
+        assert len(grid) >= 2 and grid[-1] < end <= high
+        squared = ((target[:, None] > grid) - breslow_survival(*own, log_hazard, grid)) ** 2
+        expected = np.trapezoid(squared.mean(axis=0), grid) / (grid[-1] - grid[0])
+        found = values(followed_to(whole, end))["integrated_brier"]
+        assert found == pytest.approx(expected, abs=1e-12)
 
 
 def test_without_censoring_the_c_index_is_harrells():
@@ -215,6 +252,10 @@ def test_what_has_no_value_says_why():
     nobody = stored.assign(target=stored["target"].where(test, -stored["target"].abs()))
     sample = TimeSample.of(patient_times(nobody))
     assert "fewer than two times" in METRICS["integrated_brier"].undefined_reason(sample)
+    short = followed_to(stored, 0.5)
+    sample = TimeSample.of(patient_times(short))
+    assert np.isnan(METRICS["integrated_brier"](sample)[0])
+    assert "before follow-ups end" in METRICS["integrated_brier"].undefined_reason(sample)
     with pytest.raises(UnusablePredictionsError, match="finite"):
         patient_times(stored.assign(log_hazard=np.inf))
 
@@ -260,3 +301,17 @@ def test_the_leaderboard_ranks_times_with_intervals_and_comparisons():
     assert bool(good["beats_controls"])
     table = run_metrics(runs, kept.__getitem__)
     assert set(table["metric"]) == {"c_index", "integrated_brier"}
+
+
+def test_a_fold_that_is_hardly_followed_up_is_left_out_of_the_brier_score_of_all_candidates():
+    runs, kept = made_runs({"good": 1.0, "bad": 0.0})
+    for name in ("good", "bad"):
+        kept[f"{name}1"] = followed_to(kept[f"{name}1"], 0.5)
+    board = leaderboard(runs, kept.__getitem__, replicates=50).set_index("backbone")
+    for name in ("good", "bad"):
+        expected = values(kept[f"{name}0"])["integrated_brier"]
+        assert board.loc[name, "integrated_brier"] == pytest.approx(expected, abs=1e-12)
+        assert np.isfinite(board.loc[name, "integrated_brier_ci_high"])
+    table = run_metrics(runs, kept.__getitem__).set_index(["run", "metric"])
+    assert pd.isna(table.loc[("good1", "integrated_brier"), "value"])
+    assert "fewer than two times" in table.loc[("good1", "integrated_brier"), "reason"]

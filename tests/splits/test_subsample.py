@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prognobench.errors import UserError
-from prognobench.splits.cross_validation import full_data_splits
+from prognobench.regimes import (
+    FewShotSpec,
+    FixedSplitSpec,
+    FullDataSpec,
+    LeaveOneSiteOutSpec,
+    make_splits,
+    site_note,
+)
+from prognobench.splits.cross_validation import full_data_splits, make_folds
 from prognobench.splits.few_shot import few_shot_splits
-from prognobench.splits.sites import leave_one_site_out_splits
+from prognobench.splits.sites import leave_one_site_out_splits, patients_of_several_sites
 from prognobench.splits.split import check_split
 from prognobench.splits.subsample import imbalance_splits, train_size_splits
 
@@ -146,6 +157,85 @@ def test_few_shots_of_one_site_are_nested_and_never_mix_sites():
         assert small < large
     with pytest.raises(UserError, match="not every patient has a site"):
         few_shot_splits(targets, (2,), 2, 3, 0, {})
+
+
+def imaged(seed, patients=160):
+    """Return targets, and images of which every fifth patient has some from another site."""
+    targets = {p: int(number // 3 % 3 == 0) for number, p in enumerate(cohort(patients, 0))}
+    rows = []
+    for number, patient in enumerate(targets):
+        rows.append((patient, "ABC"[(number + seed) % 3]))
+        if number % 5 == 0:
+            rows.append((patient, ("A", "B", "C", "unknown")[(number // 5 + seed) % 4]))
+    return targets, pd.DataFrame(rows, columns=["patient_id", "site"])
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10**6))
+def test_no_image_of_a_site_is_on_both_sides_where_sites_are_divided(seed):
+    targets, images = imaged(seed)
+    first = images.drop_duplicates("patient_id").set_index("patient_id")["site"].to_dict()
+    several = patients_of_several_sites(images)
+    asked = FixedSplitSpec(column="site", train=("A", "B"), test=("C",)), LeaveOneSiteOutSpec()
+    for regime in asked:
+        for split in make_splits(regime, targets, {"site": first}, several_sites=several):
+            check_split(split, targets)
+            part = images["patient_id"].map(split.parts)
+            tested = set(images.loc[part == "test", "site"])
+            seen = set(images.loc[part.isin(["train", "val"]), "site"])
+            assert not tested & seen and "unknown" not in tested | seen
+            # Nobody else is left out.
+            assert set(split.parts) == set(targets) - several
+    shots = FewShotSpec(one_site=True, shots=(1, 4), episodes=6, folds=3)
+    division = make_folds(targets, 3, 0)
+    for split in make_splits(shots, targets, {"site": first}, several_sites=several):
+        train = images["patient_id"].isin(split.patients("train"))
+        assert len(set(images.loc[train, "site"])) == 1
+        assert split.patients("test") == sorted(division[split.fold].test)
+
+
+def test_patients_of_several_sites_are_told_of_and_a_site_without_others_is_refused():
+    targets, images = imaged(0)
+    several = patients_of_several_sites(images)
+    asked = [FullDataSpec(), LeaveOneSiteOutSpec(), FewShotSpec(one_site=True), FewShotSpec()]
+    note = site_note(asked, several)
+    assert note.startswith(f"{len(several)} patients have images from several sites")
+    assert note.endswith(
+        "leave_one_site_out leaves them out, few_shot_one_site does not train on them"
+    )
+    assert "1 patient has" in site_note([FixedSplitSpec(column="site")], {"p"})
+    assert site_note(asked, ()) is None
+    assert site_note([FullDataSpec(), FixedSplitSpec(), FewShotSpec()], several) is None
+    first = images.drop_duplicates("patient_id").set_index("patient_id")["site"].to_dict()
+    of_c = {patient for patient, site in first.items() if site == "C"}
+    _, *events = [patient for patient in targets if targets[patient] and patient not in of_c]
+    with pytest.raises(UserError, match="'C' has no patient without images from other sites"):
+        leave_one_site_out_splits(targets, first, 0.2, 0, of_c)
+    with pytest.raises(UserError, match="cannot hold both classes"):
+        leave_one_site_out_splits(targets, first, 0.2, 0, events)
+    with pytest.raises(UserError, match="every patient has images from several sites"):
+        few_shot_splits(targets, (1,), 2, 3, 0, first, set(targets))
+    fixed = FixedSplitSpec(column="site", train=("A", "B"), test=("C",))
+    (split,) = make_splits(fixed, targets, {"site": first}, several_sites=of_c)
+    with pytest.raises(UserError, match="0 patients, both classes are needed"):
+        check_split(split, targets)
+
+
+@settings(max_examples=25)
+@given(st.integers(1, 7), st.integers(2, 6), st.integers(1, 40), st.integers(0, 10**6))
+def test_on_each_fold_the_sites_take_turns(count, folds, episodes, seed):
+    targets = {p: number // count % 2 for number, p in enumerate(cohort(count * 30, 0))}
+    sites = {p: f"site{number % count}" for number, p in enumerate(targets)}
+    trained: dict[int, list[str]] = {fold: [] for fold in range(folds)}
+    for split in few_shot_splits(targets, (1,), episodes, folds, seed, sites):
+        (site,) = {sites[patient] for patient in split.patients("train")}
+        trained[split.fold].append(site)
+    for turn in trained.values():
+        # Nobody's turn comes again before everybody had one, however many episodes there are.
+        for begin in range(0, len(turn), count):
+            assert max(Counter(turn[begin : begin + count]).values()) == 1
+    firsts = [turn[0] for turn in trained.values() if turn]
+    assert len(set(firsts)) == min(len(firsts), count)
 
 
 def test_folds_can_be_stratified_by_site_as_well():

@@ -88,7 +88,7 @@ def calibration_at(
 
     The share is one less Kaplan and Meier's estimate in the bin, so that patients whose follow-up
     ended before count as long as they were seen. Bins hold equally many patients; one in which
-    nobody was followed to the horizon is left out.
+    nobody was followed to the horizon is left out, unless everybody had the event before.
 
     Returns:
         Columns ``kind`` (``bin``), ``x`` (mean predicted probability), ``value``, ``ci_low,
@@ -100,9 +100,9 @@ def calibration_at(
     rows = []
     for number in np.unique(place):
         own = target[place == number]
-        if np.abs(own).max() < horizon and own.max() < np.abs(own).max():
-            continue
         time, value, low, high = kaplan_meier(own, confidence, repeats)
+        if time[-1] < horizon and value[-1] > 0.0:
+            continue
         at = int(np.searchsorted(time, horizon, side="right")) - 1
         mean = float(risk[place == number].mean())
         share = (1.0 - value[at], 1.0 - high[at], 1.0 - low[at])

@@ -2,9 +2,10 @@
 
 No library weights patients many ways at once, as the bootstrap does; scikit-survival is the oracle
 of the tests. Weights by the inverse probability of censoring come from the patients outside the
-test part, and so do the times that are looked at: no candidate and no test outcome moves them.
-The few patients of a few-shot draw cannot say how follow-ups end: there both are taken from the
-test patients themselves, as Uno et al. 2011 do, and so are the same for every number of shots.
+test part, and so do the times that are looked at, of which those are left out that the test part
+is not followed up to: they are the same for every candidate on a split. The few patients of a
+few-shot draw cannot say how follow-ups end: there both are taken from the test patients themselves,
+as Uno et al. 2011 do, and so are the same for every number of shots.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ class PatientTimes:
         images: How many images each patient has in this part.
         weight: Inverse probability of not being censored before the event, 0 for those without
             an event and for events after the last time that it is known for.
-        error: The integrated Brier score of each patient, NaN where there are no times to
-            integrate over.
+        error: The integrated Brier score of each patient, NaN for all where there are fewer than
+            two times to integrate over.
     """
 
     patient_id: NDArray[np.object_]
@@ -78,7 +79,7 @@ def patient_times(
     else:
         known = _read(predictions, "test")[1]
     weight = _event_weights(target, known)
-    times = _times(known)
+    times = _times(known, target)
     error = np.full(len(target), np.nan)
     if len(times) > 1:
         survival = breslow_survival(trained, own_hazard, log_hazard, times, prior_logit_shift)
@@ -131,22 +132,26 @@ def uncensored(known: Array, times: Array) -> Array:
 def _event_weights(target: Array, known: Array) -> Array:
     """Return the inverse probability of being followed up to one's event, 0 without an event.
 
-    It is 0 as well for events after the last known time, and for those at times up to which nobody
-    was followed: they have no weight that is known.
+    It is 0 as well for events after the last known time, of an event or the end of a follow-up, and
+    for those at times up to which nobody was followed: they have no weight that is known.
     """
     followed = uncensored(known, np.abs(target))
-    counted = (target > 0) & (target <= known.max()) & (followed > 0)
+    counted = (target > 0) & (target <= np.abs(known).max()) & (followed > 0)
     return np.where(counted, 1.0 / np.where(counted, followed, 1.0), 0.0)
 
 
-def _times(known: Array) -> Array:
-    """Return the times over which the Brier score is integrated."""
+def _times(known: Array, target: Array) -> Array:
+    """Return the times over which the Brier score is integrated.
+
+    They come before the last follow-up of the test part: from then on nobody is known to be
+    without the event, and the loss of all who are would be missing.
+    """
     events = known[known > 0]
     if not len(events):
         return events
     low, high = np.quantile(events, SPAN)
     inner = np.unique(events[(events >= low) & (events <= high)])
-    times: Array = inner[uncensored(known, inner) > 0]
+    times: Array = inner[(uncensored(known, inner) > 0) & (inner < np.abs(target).max())]
     return times
 
 
@@ -248,7 +253,7 @@ class TimeMetric(Metric):
             return None
         if self.name == "c_index":
             return "no test patient had the event before another was last seen"
-        return "there are fewer than two times of events to integrate over"
+        return "there are fewer than two times of events to integrate over before follow-ups end"
 
     def constant_prediction(self, sample: Any) -> bool:
         """Return whether the same log hazard is predicted for every patient."""
@@ -277,7 +282,10 @@ def _weighted_pairs(sample: Any) -> Array:
 
 
 def _errors(sample: Any) -> Array:
-    return loss_sums(sample.patients.error, sample.weights)
+    """Return the weighted sum of the errors, and the weight; a part without times adds nothing."""
+    error = sample.patients.error
+    known = np.isfinite(error)
+    return loss_sums(np.where(known, error, 0.0), sample.weights * known)
 
 
 TIMES = (
@@ -299,7 +307,8 @@ TIMES = (
         "Integrated Brier",
         "Mean squared error of the predicted probability of no event, integrated over the times "
         "between the first and last tenth of the events (outside the test part; in few-shot "
-        "those of the test part), weighted for those whose follow-up ended before.",
+        "those of the test part) and before the last follow-up of the test part, weighted for "
+        "those whose follow-up ended before.",
         "Graf et al. 1999, Statistics in Medicine 18:2529",
         _errors,
         mean_of,

@@ -27,7 +27,9 @@ from prognobench.plan import (
     expand_controls,
     make_splits,
 )
+from prognobench.regimes import site_note
 from prognobench.spec import BenchmarkSpec, TaskSpec
+from prognobench.splits.sites import patients_of_several_sites
 from prognobench.splits.split import Split, check_split
 
 
@@ -131,20 +133,23 @@ def prepare(spec: BenchmarkSpec, progress: Callable[[int, int], None] | None = N
                 "endpoints together"
             )
         made.append(own)
-        for task in own.tasks:
+        for place, task in enumerate(own.tasks):
             known = dict(zip(task.patients["patient_id"], task.patients["target"], strict=True))
             targets = strata(task.kind, known)
-            content, columns = task.identity(own.store.contents), task.patient_columns()
-            recipe = spec.recipe_of(group)
+            content = task.identity(own.store.contents)
+            several = patients_of_several_sites(task.table)
+            if sentence := site_note(group.regimes, several):
+                own.tasks[place] = replace(task, warnings=(*task.warnings, sentence))
             plan = PlannedTask(
                 own.cohort.name,
                 task.endpoint,
                 content,
                 targets,
-                columns,
-                recipe,
+                task.patient_columns(),
+                spec.recipe_of(group),
                 task.kind,
                 task.about_images(),
+                several,
             )
             planned.append(plan)
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from prognobench.errors import UserError
 from prognobench.randomness import generator
@@ -19,6 +19,7 @@ def few_shot_splits(  # noqa: PLR0917  the keys of the regime
     folds: int,
     split_seed: int,
     sites: Mapping[str, str] | None = None,
+    several_sites: Collection[str] = (),
 ) -> list[Split]:
     """Return the splits of the regime ``few_shot``: one a shot size and episode.
 
@@ -32,9 +33,10 @@ def few_shot_splits(  # noqa: PLR0917  the keys of the regime
     that K is returned as infeasible, never filled up with repetitions.
 
     With ``sites`` all K patients of each class of an episode come from one site (the regime
-    ``few_shot_one_site``). The sites take turns, each fold in its own order; those take part
-    that can fill the largest K that any site can fill, so that the sites are the same for
-    every K and draws stay nested.
+    ``few_shot_one_site``). On each fold the sites take turns, beginning with another one than on
+    the fold before; those take part that can fill the largest K that any site can fill, so that
+    the sites are the same for every K and draws stay nested. Patients with images from several
+    sites are tested, as those of all sites are, and never trained on.
 
     Args:
         targets: Class of every patient: 0 or 1, or the number of a band of scores.
@@ -43,28 +45,37 @@ def few_shot_splits(  # noqa: PLR0917  the keys of the regime
         folds: Number of folds of the division that gives the test parts.
         split_seed: Seed of the division and the draws.
         sites: Site of every patient, where all of an episode shall come from one.
+        several_sites: Patients with images from several sites.
 
     Raises:
-        UserError: When ``sites`` lacks a patient's site.
+        UserError: When ``sites`` lacks a patient's site, or no patient has images from one alone.
     """
     regime = "few_shot" if sites is None else "few_shot_one_site"
-    if sites is not None and not all(sites.get(patient) for patient in targets):
-        raise UserError(
-            "few_shot: not every patient has a site: fill the column 'site', or leave one_site out"
-        )
+    site_of = dict.fromkeys(targets, _ANYWHERE)
+    if sites is not None:
+        site_of = {p: sites.get(p, "") for p in targets if p not in several_sites}
+        if not all(site_of.values()):
+            raise UserError(
+                "few_shot: not every patient has a site: fill the column 'site', or leave one_site "
+                "out"
+            )
+        if not site_of:
+            raise UserError(
+                "few_shot: every patient has images from several sites: take one image of each by "
+                "the policy first, or leave one_site out"
+            )
     division = make_folds(targets, folds, split_seed)
     classes = sorted(set(targets.values()))
-    site_of = dict.fromkeys(targets, _ANYWHERE) if sites is None else dict(sites)
     smallest = _smallest_classes(targets, site_of, division)
     possible = [count for count in shots if count <= max(smallest.values())]
     eligible = sorted(site for site, least in smallest.items() if least >= max(possible, default=0))
     splits = []
     for episode in range(episodes):
         fold = division[episode % folds]
-        site = eligible[(episode // folds + episode) % len(eligible)]
+        site = eligible[(episode // folds + fold.number) % len(eligible)]
         queues = {}
         for label in classes:
-            members = [p for p in fold.rest if targets[p] == label and site_of[p] == site]
+            members = [p for p in fold.rest if targets[p] == label and site_of.get(p) == site]
             random = generator(regime, folds, split_seed, episode, label)
             queues[label] = [members[index] for index in random.permutation(len(members))]
         for count in shots:
@@ -100,7 +111,7 @@ def _smallest_classes(
     """Return, for each site, its smaller class outside the test fold that takes most of it."""
     return {
         site: min(
-            sum(targets[p] == label and site_of[p] == site for p in fold.rest)
+            sum(targets[p] == label and site_of.get(p) == site for p in fold.rest)
             for fold in division
             for label in set(targets.values())
         )

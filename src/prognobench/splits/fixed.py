@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from prognobench.errors import UserError
 from prognobench.splits.cross_validation import divide_validation
@@ -16,6 +16,7 @@ def fixed_splits(  # noqa: PLR0917  the parts of one question
     asked: Mapping[str, Sequence[str]],
     validation_fraction: float,
     split_seed: int,
+    left_out: Collection[str] = (),
 ) -> list[Split]:
     """Return the one split of the regime ``fixed_split``.
 
@@ -30,6 +31,7 @@ def fixed_splits(  # noqa: PLR0917  the parts of one question
         validation_fraction: Share of the training patients that validates, in (0, 1), where
             ``asked["val"]`` is empty.
         split_seed: Seed of that division.
+        left_out: Patients of whom one value does not say all.
 
     Raises:
         UserError: When a value asked for is not in the column.
@@ -48,7 +50,7 @@ def fixed_splits(  # noqa: PLR0917  the parts of one question
     parts = {
         patient: part_of[values[patient]]
         for patient in sorted(targets)
-        if values.get(patient) in part_of
+        if values.get(patient) in part_of and patient not in left_out
     }
     if not asked["val"]:
         rest = [patient for patient, part in parts.items() if part == "train"]
@@ -62,6 +64,6 @@ def fixed_splits(  # noqa: PLR0917  the parts of one question
             regime="fixed_split",
             parts=parts,
             fold=0,
-            prevalence=sum(targets[patient] > 0 for patient in seen) / len(seen),
+            prevalence=sum(targets[patient] > 0 for patient in seen) / max(len(seen), 1),
         )
     ]
