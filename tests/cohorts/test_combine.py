@@ -74,3 +74,10 @@ def test_a_policy_of_one_member_is_refused():
     member = {"source": "synthetic", "policy": "all"}
     with pytest.raises(ValueError, match="combined cohorts have one policy"):
         CohortSpec.model_validate({"name": "both", "combine": [{"source": "mhh"}, member]})
+
+
+def test_a_site_that_is_not_known_stays_so(tmp_path):
+    rows = [{"icu": n % 2, "site": site} for n, site in enumerate(["A", None, "B", "A"])]
+    first, second = (cohort_of(rows, tmp_path, name=name) for name in ("a", "b"))
+    sites = combine("both", [first, second]).table["site"]
+    assert sites.tolist() == ["a/A", "unknown", "a/B", "a/A", "b/A", "unknown", "b/B", "b/A"]

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import timm
 import torch
-from timm.layers import DropPath
+from timm.layers.drop import DropPath
 from torch import nn
 from torch.nn import functional
 

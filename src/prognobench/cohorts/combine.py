@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from prognobench.cohorts import lungs
+from prognobench.cohorts.assemble import UNKNOWN_SITE
 from prognobench.cohorts.cohort import LUNG_MASK, Cohort, Drop, Provenance
 from prognobench.errors import UserError
 
@@ -22,7 +23,7 @@ def combine(name: str, members: Sequence[Cohort]) -> Cohort:
     """Put cohorts together into one, with the endpoints that all of them have.
 
     Ids get the member's name in front, so that equal ids stay different patients; the column
-    ``dataset`` holds the member's name; sites get it in front as well.
+    ``dataset`` holds the member's name; sites that are known get it in front as well.
 
     Args:
         name: Name of the whole.
@@ -54,8 +55,10 @@ def combine(name: str, members: Sequence[Cohort]) -> Cohort:
     for member in members:
         below = member.root.resolve().relative_to(root)
         own = member.table.copy()
-        for column in ("image_id", "patient_id", "site"):
+        for column in ("image_id", "patient_id"):
             own[column] = member.name + "/" + own[column].astype(str)
+        # A site that is not known stays so, under whatever name.
+        own["site"] = own["site"].mask(own["site"] != UNKNOWN_SITE, member.name + "/" + own["site"])
         own["path"] = [(below / path).as_posix() for path in own["path"]]
         if LUNG_MASK in own:
             own[LUNG_MASK] = own[LUNG_MASK].map(partial(lungs.below, below), na_action="ignore")

@@ -170,7 +170,7 @@ def _starts(
     file: Path,
 ) -> tuple[dict[str, datetime.date | None], int]:
     """Return the day 0 of each patient, and of how many it is an image's for want of another."""
-    first = dict(first_days(images))
+    first: dict[str, datetime.date | None] = dict(first_days(images))
     if "admission" not in columns:
         return first, 0
     admitted = _by_patient(listed, columns["admission"], file)
