@@ -7,7 +7,7 @@ import io
 import pandas as pd
 from rich.console import Console
 
-from prognobench.cli.leaderboard import print_leaderboard
+from prognobench.cli.leaderboard import _with_interval, print_leaderboard
 
 
 def printed(beats):
@@ -40,3 +40,8 @@ def test_a_table_in_which_nobody_does_says_so_and_one_without_such_says_nothing(
     assert "no candidate is shown to beat the best control (age_and_sex)" in printed({"a": False})
     assert "beat the best control" not in printed({"lora": True})
     assert "beat the best control" not in printed({})
+
+
+def test_an_estimate_without_an_interval_is_printed_as_such():
+    table = pd.DataFrame({"estimate": [0.5], "ci_low": [float("nan")], "ci_high": [float("nan")]})
+    assert _with_interval(table.iloc[0].to_dict(), "estimate") == "0.500 (no interval)"

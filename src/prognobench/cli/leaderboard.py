@@ -73,4 +73,6 @@ def _with_interval(row: Mapping[Hashable, Any], column: str) -> str:
     if pd.isna(row[column]):
         return ""
     own = "" if column == "estimate" else f"{column}_"
-    return f"{row[column]:.3f} ({row[f'{own}ci_low']:.3f}, {row[f'{own}ci_high']:.3f})"
+    low, high = row[f"{own}ci_low"], row[f"{own}ci_high"]
+    ends = "no interval" if pd.isna(low) else f"{low:.3f}, {high:.3f}"
+    return f"{row[column]:.3f} ({ends})"

@@ -26,19 +26,22 @@ def corrected_t(first: Candidate, second: Candidate) -> Comparison | None:
     Returns:
         The test; None where fewer than two folds have a value of both.
     """
-    seeds: dict[Key, list[Key]] = {}
-    for key in _common(first, second):
-        if np.isfinite(first.runs[key].value) and np.isfinite(second.runs[key].value):
-            seeds.setdefault(key[1:], []).append(key)  # a key is a seed, then its split
-    if len(seeds) < 2:
+    common = _common(first, second)
+    left, right = (np.array([own.runs[key].value for key in common]) for own in (first, second))
+    known = np.isfinite(left) & np.isfinite(right)
+    kept = [key for key, own in zip(common, known, strict=True) if own]
+    places: dict[Key, int] = {}
+    # A key is a seed, then its split.
+    place = [places.setdefault(key[1:], len(places)) for key in kept]
+    if len(places) < 2:
         return None
-    left, right = (
-        np.array([np.mean([own.runs[key].value for key in keys]) for keys in seeds.values()])
-        for own in (first, second)
+    parts = [first.runs[key] for key in kept]
+    tested = np.array([run.tested / run.trained for run in parts])
+    counts = np.bincount(place)
+    left, right, tested = (
+        np.bincount(place, own) / counts for own in (left[known], right[known], tested)
     )
-    parts = [first.runs[keys[0]] for keys in seeds.values()]
-    tested = np.mean([run.tested / run.trained for run in parts])
-    return corrected_resampled_t(left, right, float(tested))
+    return corrected_resampled_t(left, right, float(np.mean(tested)))
 
 
 def delong_of(first: Candidate, second: Candidate, confidence: float) -> Comparison | None:
