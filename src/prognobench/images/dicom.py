@@ -5,7 +5,8 @@ first window by its own function; black to white in 256 equal bins; MONOCHROME1 
 a VOI LUT or window the range is that of the file's depth (``BitsStored``), whatever the image
 holds, so that images of one detector stay comparable. Only a depth of 16 bits is not believed,
 since many files name that of the container: the depth is then the one that the values use, as in a
-PNG. Colour and palettes go to grey as in a PNG.
+PNG, and that of a lookup table the one that its entries use. Colour and palettes go to grey as in a
+PNG.
 
 Every grey image of up to 16 bits goes through a table of its codes, so that the rule is applied to
 each value that can be, not to each pixel. Each transfer syntax has one decoder.
@@ -25,10 +26,11 @@ import numpy.typing as npt
 import pydicom
 from pydicom import uid
 from pydicom.encaps import get_frame
-from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
+from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 
 from prognobench.images.codestream import MAX_SCANS, frame_size, has_too_many_scans
+from prognobench.images.dicom_tables import LookupTable, read_table
 from prognobench.images.pictures import colour_to_grey
 from prognobench.images.raster import ImageError, Raster, check_size, to_eight_bits, used_depth
 
@@ -229,29 +231,62 @@ def _by_palette(stored: npt.NDArray[Any], values: npt.NDArray[np.int64], dataset
 def _by_table(stored: npt.NDArray[Any], values: npt.NDArray[np.int64], dataset: Any) -> Raster:
     bright = -1.0 if dataset.PhotometricInterpretation == "MONOCHROME1" else 1.0
     codes = _as_codes(stored)
-    meant = np.asarray(apply_modality_lut(values, dataset), dtype=np.float64)
-    window = _window(dataset)
-    if dataset.get("VOILUTSequence"):
-        grey, falling = _by_voi_lut(meant, dataset)
-        values_sign = -bright if falling else bright
+    modality = _table(dataset, "ModalityLUTSequence", signed=bool(int(dataset.PixelRepresentation)))
+    if modality is None:
+        meant = _rescaled(values, dataset)
     else:
-        values_sign = bright
-        grey = _by_depth(codes, values, dataset) if window is None else _by_window(meant, *window)
+        meant = modality.look_up(values).astype(np.float64)
+    voi = _table(
+        dataset, "VOILUTSequence", signed=bool(meant[_possible(values, dataset)].min() < 0)
+    )
+    window = _window(dataset)
+    rising = bright
+    if voi is not None:
+        grey, falling = _by_voi_lut(meant, voi)
+        rising = -bright if falling else bright
+    elif window is not None:
+        grey = _by_window(meant, *window)
+    elif modality is not None:
+        grey = to_eight_bits(meant, 0, modality.depth)
+    else:
+        grey = _by_depth(codes, values, dataset)
     display = 255 - grey if bright < 0 else grey
-    return Raster(codes, display, values_sign * meant)
+    return Raster(codes, display, rising * meant)
 
 
 def _as_codes(stored: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return stored.view(f"u{stored.dtype.itemsize}")
 
 
-def _by_voi_lut(meant: npt.NDArray[np.float64], dataset: Any) -> tuple[npt.NDArray[np.uint8], bool]:
-    """Return the grey by the first VOI LUT, and whether it turns bright into dark."""
-    depth = int(dataset.VOILUTSequence[0].LUTDescriptor[2])
-    looked_up = np.asarray(apply_voi(meant.astype(np.int64), dataset))
+def _table(dataset: Any, name: str, signed: bool) -> LookupTable | None:
+    """Return the first table of a sequence, None where there is none."""
+    if not (sequence := dataset.get(name)):
+        return None
+    big_endian = dataset.file_meta.TransferSyntaxUID == uid.ExplicitVRBigEndian
+    return read_table(sequence[0], signed, big_endian)
+
+
+def _rescaled(values: npt.NDArray[np.int64], dataset: Any) -> npt.NDArray[np.float64]:
+    slope, intercept = (_first(dataset.get(f"Rescale{name}")) for name in ("Slope", "Intercept"))
+    meant = values.astype(np.float64)
+    return meant if slope is None or intercept is None else meant * slope + intercept
+
+
+def _possible(values: npt.NDArray[np.int64], dataset: Any) -> npt.NDArray[np.bool_]:
+    """Return which values the depth of the file allows; a container may have more."""
+    bits, signed = int(dataset.BitsStored), bool(int(dataset.PixelRepresentation))
+    low = -(2 ** (bits - 1)) if signed else 0
+    return np.asarray((values >= low) & (values < low + 2**bits))
+
+
+def _by_voi_lut(
+    meant: npt.NDArray[np.float64], table: LookupTable
+) -> tuple[npt.NDArray[np.uint8], bool]:
+    """Return the grey by a VOI LUT, and whether it turns bright into dark."""
+    looked_up = table.look_up(meant)
     order = np.argsort(meant, kind="stable")
     falling = bool(looked_up[order[0]] > looked_up[order[-1]])
-    return to_eight_bits(looked_up, 0, depth), falling
+    return to_eight_bits(looked_up, 0, table.depth), falling
 
 
 def _window(dataset: Any) -> tuple[float, float, str] | None:
@@ -289,9 +324,6 @@ def _by_window(
 def _by_depth(
     codes: npt.NDArray[Any], values: npt.NDArray[np.int64], dataset: Any
 ) -> npt.NDArray[np.uint8]:
-    if lut := dataset.get("ModalityLUTSequence"):
-        meant = np.asarray(apply_modality_lut(values, dataset))
-        return to_eight_bits(meant, 0, int(lut[0].LUTDescriptor[2]))
     depth, signed = int(dataset.BitsStored), bool(int(dataset.PixelRepresentation))
     if depth == 16:
         present = values[np.unique(codes)]
@@ -300,4 +332,4 @@ def _by_depth(
         depth = used_depth(2 * farthest if signed else farthest)
     low = -(2 ** (depth - 1)) if signed else 0
     grey = to_eight_bits(values, low, depth)
-    return 255 - grey if float(dataset.get("RescaleSlope", 1) or 1) < 0 else grey
+    return 255 - grey if (_first(dataset.get("RescaleSlope")) or 1.0) < 0 else grey
