@@ -210,14 +210,25 @@ def _values(dataset: Any, stored: npt.NDArray[Any], packed: bool) -> npt.NDArray
         packed: Whether the container is the file's own, whose unused bits may hold anything, such
             as an overlay. A decoder's has none.
     """
-    codes = _codes(stored)
-    bits, signed = int(dataset.BitsStored), bool(int(dataset.PixelRepresentation))
+    codes, bits = _codes(stored), int(dataset.BitsStored)
     if packed and int(dataset.BitsAllocated) > 1:
         codes = codes >> max(0, int(dataset.get("HighBit", bits - 1)) + 1 - bits)
         codes = codes & (2**bits - 1)
-    else:
+    if not int(dataset.PixelRepresentation):
+        return codes
+    if not packed and _has_signs(stored):
         bits = 8 * stored.dtype.itemsize
-    return np.where(codes >= 2 ** (bits - 1), codes - 2**bits, codes) if signed else codes
+    codes = codes & (2**bits - 1)
+    return np.asarray(np.where(codes >= 2 ** (bits - 1), codes - 2**bits, codes))
+
+
+def _has_signs(stored: npt.NDArray[Any]) -> bool:
+    """Say whether any code is negative in its container.
+
+    JPEG lossless and JPEG-LS know no signs (DICOM PS3.5, 8.2). What a decoder gives has them where
+    the encoder was given the whole container, and lacks them where it was given the stored bits.
+    """
+    return bool(stored.view(f"i{stored.dtype.itemsize}").min() < 0)
 
 
 def _by_palette(stored: npt.NDArray[Any], values: npt.NDArray[np.int64], dataset: Any) -> Raster:
