@@ -5,8 +5,8 @@ first window by its own function; black to white in 256 equal bins; MONOCHROME1 
 a VOI LUT or window the range is that of the file's depth (``BitsStored``), whatever the image
 holds, so that images of one detector stay comparable. Only a depth of 16 bits is not believed,
 since many files name that of the container: the depth is then the one that the values use, as in a
-PNG, and that of a lookup table the one that its entries use. Colour and palettes go to grey as in a
-PNG.
+PNG, and that of a lookup table the one that its entries use. Padding that lies apart from the
+values of the image is black, and does not count. Colour and palettes go to grey as in a PNG.
 
 Every grey image of up to 16 bits goes through a table of its codes, so that the rule is applied to
 each value that can be, not to each pixel. Each transfer syntax has one decoder.
@@ -31,8 +31,22 @@ from pydicom.pixels.utils import pixel_array
 
 from prognobench.images.codestream import MAX_SCANS, frame_size, has_too_many_scans
 from prognobench.images.dicom_tables import LookupTable, read_table
+from prognobench.images.dicom_values import (
+    all_codes,
+    first_number,
+    padding_codes,
+    possible_values,
+    stored_values,
+)
 from prognobench.images.pictures import colour_to_grey
-from prognobench.images.raster import ImageError, Raster, check_size, to_eight_bits, used_depth
+from prognobench.images.raster import (
+    ImageError,
+    Raster,
+    check_size,
+    count_codes,
+    to_eight_bits,
+    used_depth,
+)
 
 MAX_DATASET = 500_000_000
 """Largest data set that a deflated file may hold, in bytes."""
@@ -78,6 +92,8 @@ _TAGS = [
     "BitsStored",
     "HighBit",
     "PixelRepresentation",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
     "ModalityLUTSequence",
     "RescaleSlope",
     "RescaleIntercept",
@@ -161,10 +177,10 @@ def _read(dataset: Any) -> Raster:
     stored = _pixels(dataset, syntax, (rows, columns), samples)
     if samples == 3:
         grey = colour_to_grey(stored)
-        return Raster(grey, to_eight_bits(_codes(grey), 0, int(dataset.BitsStored)))
+        return Raster(grey, to_eight_bits(all_codes(grey), 0, int(dataset.BitsStored)))
     if stored.dtype.itemsize > 2 or stored.dtype.kind not in "ui":
         raise ImageError("the DICOM image has more than 16 bits a pixel")
-    values = _values(dataset, stored, packed=syntax in (*_UNCOMPRESSED, uid.RLELossless))
+    values = stored_values(dataset, stored, packed=syntax in (*_UNCOMPRESSED, uid.RLELossless))
     if photometric == "PALETTE COLOR":
         return _by_palette(stored, values, dataset)
     return _by_table(stored, values, dataset)
@@ -197,40 +213,6 @@ def _check_frame(frame: bytes, shape: tuple[int, int], samples: int) -> None:
         raise ImageError("the compressed DICOM pixel data are in too many tiles")
 
 
-def _codes(stored: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    return np.arange(256**stored.dtype.itemsize, dtype=np.int64)
-
-
-def _values(dataset: Any, stored: npt.NDArray[Any], packed: bool) -> npt.NDArray[np.int64]:
-    """Return the stored value that each code of the container stands for.
-
-    Args:
-        dataset: The header.
-        stored: The pixels.
-        packed: Whether the container is the file's own, whose unused bits may hold anything, such
-            as an overlay. A decoder's has none.
-    """
-    codes, bits = _codes(stored), int(dataset.BitsStored)
-    if packed and int(dataset.BitsAllocated) > 1:
-        codes = codes >> max(0, int(dataset.get("HighBit", bits - 1)) + 1 - bits)
-        codes = codes & (2**bits - 1)
-    if not int(dataset.PixelRepresentation):
-        return codes
-    if not packed and _has_signs(stored):
-        bits = 8 * stored.dtype.itemsize
-    codes = codes & (2**bits - 1)
-    return np.asarray(np.where(codes >= 2 ** (bits - 1), codes - 2**bits, codes))
-
-
-def _has_signs(stored: npt.NDArray[Any]) -> bool:
-    """Say whether any code is negative in its container.
-
-    JPEG lossless and JPEG-LS know no signs (DICOM PS3.5, 8.2). What a decoder gives has them where
-    the encoder was given the whole container, and lacks them where it was given the stored bits.
-    """
-    return bool(stored.view(f"i{stored.dtype.itemsize}").min() < 0)
-
-
 def _by_palette(stored: npt.NDArray[Any], values: npt.NDArray[np.int64], dataset: Any) -> Raster:
     colour = np.asarray(apply_color_lut(values.astype(np.int32), dataset))
     grey = colour_to_grey(colour[..., :3])
@@ -247,10 +229,10 @@ def _by_table(stored: npt.NDArray[Any], values: npt.NDArray[np.int64], dataset: 
         meant = _rescaled(values, dataset)
     else:
         meant = modality.look_up(values).astype(np.float64)
-    voi = _table(
-        dataset, "VOILUTSequence", signed=bool(meant[_possible(values, dataset)].min() < 0)
-    )
+    lowest = meant[possible_values(values, dataset)].min()
+    voi = _table(dataset, "VOILUTSequence", signed=bool(lowest < 0))
     window = _window(dataset)
+    padding = padding_codes(codes, values, dataset)
     rising = bright
     if voi is not None:
         grey, falling = _by_voi_lut(meant, voi)
@@ -260,9 +242,11 @@ def _by_table(stored: npt.NDArray[Any], values: npt.NDArray[np.int64], dataset: 
     elif modality is not None:
         grey = to_eight_bits(meant, 0, modality.depth)
     else:
-        grey = _by_depth(codes, values, dataset)
+        grey = _by_depth(codes, values, padding, dataset)
     display = 255 - grey if bright < 0 else grey
-    return Raster(codes, display, rising * meant)
+    if padding is not None:
+        display[padding] = 0
+    return Raster(codes, display, rising * meant, padding)
 
 
 def _as_codes(stored: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -278,16 +262,11 @@ def _table(dataset: Any, name: str, signed: bool) -> LookupTable | None:
 
 
 def _rescaled(values: npt.NDArray[np.int64], dataset: Any) -> npt.NDArray[np.float64]:
-    slope, intercept = (_first(dataset.get(f"Rescale{name}")) for name in ("Slope", "Intercept"))
+    slope, intercept = (
+        first_number(dataset.get(f"Rescale{name}")) for name in ("Slope", "Intercept")
+    )
     meant = values.astype(np.float64)
     return meant if slope is None or intercept is None else meant * slope + intercept
-
-
-def _possible(values: npt.NDArray[np.int64], dataset: Any) -> npt.NDArray[np.bool_]:
-    """Return which values the depth of the file allows; a container may have more."""
-    bits, signed = int(dataset.BitsStored), bool(int(dataset.PixelRepresentation))
-    low = -(2 ** (bits - 1)) if signed else 0
-    return np.asarray((values >= low) & (values < low + 2**bits))
 
 
 def _by_voi_lut(
@@ -301,22 +280,13 @@ def _by_voi_lut(
 
 
 def _window(dataset: Any) -> tuple[float, float, str] | None:
-    centre, width = _first(dataset.get("WindowCenter")), _first(dataset.get("WindowWidth"))
+    centre, width = (first_number(dataset.get(f"Window{name}")) for name in ("Center", "Width"))
     function = str(dataset.get("VOILUTFunction", "") or "LINEAR").upper()
     # A window without a width is a slip of some exporters; the full range is what is left.
     least = 1.0 if function == "LINEAR" else 0.0
     if centre is None or width is None or not width > least:
         return None
     return centre, width, function
-
-
-def _first(value: Any) -> float | None:
-    if value is None or value == "":
-        return None
-    if isinstance(value, list | tuple | pydicom.multival.MultiValue):
-        return _first(value[0]) if len(value) else None
-    number = float(value)
-    return number if np.isfinite(number) else None
 
 
 def _by_window(
@@ -333,14 +303,18 @@ def _by_window(
 
 
 def _by_depth(
-    codes: npt.NDArray[Any], values: npt.NDArray[np.int64], dataset: Any
+    codes: npt.NDArray[Any],
+    values: npt.NDArray[np.int64],
+    padding: npt.NDArray[np.bool_] | None,
+    dataset: Any,
 ) -> npt.NDArray[np.uint8]:
     depth, signed = int(dataset.BitsStored), bool(int(dataset.PixelRepresentation))
     if depth == 16:
-        present = values[np.unique(codes)]
+        there = count_codes(codes) > 0
+        present = values[there if padding is None else there & ~padding]
         signed = bool(present.min() < 0)
         farthest = max(int(present.max()), -1 - int(present.min()))
         depth = used_depth(2 * farthest if signed else farthest)
     low = -(2 ** (depth - 1)) if signed else 0
     grey = to_eight_bits(values, low, depth)
-    return 255 - grey if (_first(dataset.get("RescaleSlope")) or 1.0) < 0 else grey
+    return 255 - grey if (first_number(dataset.get("RescaleSlope")) or 1.0) < 0 else grey
