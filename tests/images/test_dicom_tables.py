@@ -2,15 +2,22 @@
 
 import io
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
-from make_images import NAME_OF_A_PATIENT, dicom
+from make_images import NAME_OF_A_PATIENT, dicom, encapsulated
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGLosslessSV1,
+)
 
 from prognobench.images.decode import ImageError, decode_bytes
+from prognobench.images.dicom_tables import read_table
 
 TWELVE = np.arange(4096, dtype=np.uint16).reshape(64, 64)
 SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian]
@@ -45,7 +52,8 @@ def order_of(syntax):
 @by_sequence
 @pytest.mark.parametrize("how", ["words", "packed words", "packed numbers", "bytes"])
 def test_entries_of_eight_bits(sequence, syntax, how):
-    entries, order = TWELVE.ravel() // 16, order_of(syntax)
+    # Neighbours differ, so that two entries in the wrong order show.
+    entries, order = TWELVE.ravel() * 7 % 256, order_of(syntax)
     if how == "words":
         item = table(0, entries, 8, "OW", order=order)
     elif how == "packed words":
@@ -55,16 +63,20 @@ def test_entries_of_eight_bits(sequence, syntax, how):
     else:
         item = table(0, entries, 8, "OB", entries.astype(np.uint8).tobytes())
     found = decode_bytes(dicom(TWELVE, syntax=syntax, **{sequence: [item]}))
-    assert np.array_equal(found, TWELVE >> 4)
+    assert np.array_equal(found.ravel(), entries)
 
 
 def test_an_odd_number_of_entries_of_eight_bits():
     entries = np.array([7, 100, 255], dtype=np.uint8)
     for data in (entries.tobytes(), entries.tobytes() + b"\0"):
-        item = table(0, entries, 8, "OB", data)
-        found = decode_bytes(dicom(TWELVE, VOILUTSequence=[item])).ravel()
-        assert found[:3].tolist() == entries.tolist()
-        assert np.all(found[3:] == 255)
+        read = read_table(table(0, entries, 8, "OB", data), signed=False, big_endian=False)
+        assert read.look_up(np.arange(-1, 5)).tolist() == [7, 7, 100, 255, 255, 255]
+
+
+def test_entries_that_are_written_signed():
+    entries = TWELVE.ravel().astype(np.int64) * 16 + 15
+    item = table(0, entries, 16, "SS", entries.astype(np.int16).tolist())
+    assert np.array_equal(decode_bytes(dicom(TWELVE, VOILUTSequence=[item])), TWELVE >> 4)
 
 
 @by_syntax
@@ -124,6 +136,15 @@ def test_a_table_of_signed_values_begins_below_zero(first, syntax):
         assert np.array_equal(found, TWELVE >> 4)
 
 
+@by_syntax
+@by_sequence
+def test_a_table_of_signed_values_that_ends_below_zero(sequence, syntax):
+    item = table(-1000, np.arange(256), 8, "OW", order=order_of(syntax))
+    signed = (TWELVE.astype(int) - 2048).astype(np.int16)
+    found = decode_bytes(dicom(signed, syntax=syntax, **{sequence: [item]}))
+    assert np.array_equal(found, np.clip(signed + 1000, 0, 255))
+
+
 def test_a_table_that_begins_below_zero_for_values_that_do_not():
     item = table(-1000, np.arange(5096), 13, "OW")
     found = decode_bytes(dicom(TWELVE, VOILUTSequence=[item]))
@@ -140,6 +161,15 @@ def test_a_table_of_unsigned_values_begins_above_half(syntax):
     signed = (values.astype(int) - 32768).astype(np.int16)
     tags = {"RescaleSlope": 1, "RescaleIntercept": 32768, "VOILUTSequence": [item]}
     assert np.array_equal(decode_bytes(dicom(signed, 16, syntax, **tags)), found)
+
+
+def test_a_container_that_is_larger_than_the_depth_makes_no_value_negative():
+    item = table(40_000, np.arange(25_536) // 100, 8, "OW")
+    tags = {"RescaleSlope": -16, "RescaleIntercept": 65535, "VOILUTSequence": [item]}
+    frame = imagecodecs.ljpeg_encode(TWELVE, bitspersample=12)
+    found = decode_bytes(encapsulated(TWELVE, frame, JPEGLosslessSV1, 12, **tags))
+    assert np.array_equal(found, decode_bytes(dicom(TWELVE, **tags)))
+    assert len(np.unique(found)) > 200
 
 
 @by_sequence
