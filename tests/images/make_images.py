@@ -10,7 +10,7 @@ import pydicom
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 NAME_OF_A_PATIENT = "Secret^Patient"
 
@@ -35,9 +35,13 @@ def by_pillow(image: np.ndarray, side: int, size: int) -> np.ndarray:
     return np.asarray(Image.fromarray(padded).resize((size, size), Image.Resampling.BICUBIC))
 
 
-def dicom(pixels: np.ndarray, bits: int = 12, **tags: Any) -> bytes:
+def dicom(
+    pixels: np.ndarray, bits: int = 12, syntax: str = ExplicitVRLittleEndian, **tags: Any
+) -> bytes:
     """Return an uncompressed DICOM file of these stored values."""
-    return _written(_dataset(pixels, bits, ExplicitVRLittleEndian, pixels.tobytes(), tags))
+    order = ">" if syntax == ExplicitVRBigEndian else "<"
+    data = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+    return _written(_dataset(pixels, bits, syntax, data, tags))
 
 
 def encapsulated(pixels: np.ndarray, frame: bytes, syntax: str, bits: int, **tags: Any) -> bytes:
@@ -63,7 +67,7 @@ def _dataset(
     dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
     dataset.PixelData = data
     dataset["PixelData"].VR = "OW"
-    dataset["PixelData"].is_undefined_length = syntax != ExplicitVRLittleEndian
+    dataset["PixelData"].is_undefined_length = UID(syntax).is_encapsulated
     for tag, value in tags.items():
         setattr(dataset, tag, value)
     return dataset

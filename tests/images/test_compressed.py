@@ -54,24 +54,82 @@ def test_windows_and_slopes_hold_for_compressed_pixels_too(syntax):
     assert len(np.unique(found)) > 200
 
 
-@pytest.mark.parametrize("bits", [8, 12, 16])
-def test_rle(bits):
+def run_lengths(pixels, bits):
     from pydicom.pixels.encoders import RLELosslessEncoder
 
+    return RLELosslessEncoder.encode(
+        pixels,
+        encoding_plugin="pydicom",
+        rows=pixels.shape[0],
+        columns=pixels.shape[1],
+        samples_per_pixel=1,
+        number_of_frames=1,
+        bits_allocated=8 * pixels.dtype.itemsize,
+        bits_stored=bits,
+        pixel_representation=int(pixels.dtype.kind == "i"),
+        photometric_interpretation="MONOCHROME2",
+    )
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_rle(bits):
     pixels = noise(bits)
-    about = {
-        "rows": 40,
-        "columns": 50,
-        "samples_per_pixel": 1,
-        "number_of_frames": 1,
-        "bits_allocated": 8 * pixels.dtype.itemsize,
-        "bits_stored": bits,
-        "pixel_representation": 0,
-        "photometric_interpretation": "MONOCHROME2",
-    }
-    frame = RLELosslessEncoder.encode(pixels, encoding_plugin="pydicom", **about)
+    frame = run_lengths(pixels, bits)
     found = decode_bytes(encapsulated(pixels, frame, uid.RLELossless, bits))
     assert np.array_equal(found, pixels >> (bits - 8))
+
+
+def signed_noise(bits):
+    """Return values from the lowest to the highest, and where they lie from black to white."""
+    above = noise(bits).astype(np.int64)
+    pixels = above - 2 ** (bits - 1)
+    return pixels.astype(np.int16 if bits > 8 else np.int8), above >> (bits - 8)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 15, 16])
+@pytest.mark.parametrize("extended", [False, True], ids=["stored bits", "whole container"])
+@pytest.mark.parametrize("syntax", ENCODERS, ids=lambda syntax: syntax.name)
+def test_signed_pixels_of_every_compression(syntax, extended, bits):
+    pixels, expected = signed_noise(bits)
+    codes = pixels.view(f"u{pixels.dtype.itemsize}")
+    precision = 8 * codes.dtype.itemsize
+    if not extended:
+        codes, precision = codes & (2**bits - 1), bits
+    frame = ENCODERS[syntax](codes, bitspersample=precision)
+    assert np.array_equal(decode_bytes(encapsulated(pixels, frame, syntax, bits)), expected)
+    tags = {"WindowCenter": 0, "WindowWidth": 2**bits, "VOILUTFunction": "LINEAR_EXACT"}
+    found = decode_bytes(encapsulated(pixels, frame, syntax, bits, **tags))
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_signed_pixels_of_a_signed_jpeg_2000(bits):
+    pixels, expected = signed_noise(bits)
+    frame = ENCODERS[uid.JPEG2000Lossless](pixels, bitspersample=bits)
+    found = decode_bytes(encapsulated(pixels, frame, uid.JPEG2000Lossless, bits))
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_signed_pixels_in_the_files_own_container(bits):
+    pixels, expected = signed_noise(bits)
+    assert np.array_equal(decode_bytes(dicom(pixels, bits)), expected)
+    codes = pixels.view(f"u{pixels.dtype.itemsize}") & (2**bits - 1)
+    assert np.array_equal(decode_bytes(dicom(codes.view(pixels.dtype), bits)), expected)
+    frame = run_lengths(codes, bits)
+    found = decode_bytes(encapsulated(pixels, frame, uid.RLELossless, bits))
+    assert np.array_equal(found, expected)
+    unused = 8 * codes.dtype.itemsize - bits
+    high = (codes << unused).view(pixels.dtype)
+    found = decode_bytes(dicom(high, bits, HighBit=bits - 1 + unused))
+    assert np.array_equal(found, expected)
+
+
+def test_signed_pixels_that_lossy_compression_took_beyond_their_depth():
+    pixels = np.array([[-2048, -2051, 0, 2047, 2050]], dtype=np.int16)
+    frame = ENCODERS[uid.JPEG2000](pixels, bitspersample=16)
+    found = decode_bytes(encapsulated(pixels, frame, uid.JPEG2000, 12))
+    assert found.tolist() == [[0, 0, 128, 255, 255]]
 
 
 def test_jpeg_of_eight_bits_as_imagecodecs_has_it():

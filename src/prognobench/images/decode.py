@@ -32,7 +32,7 @@ from prognobench.images.raster import ImageError, Raster, to_grey
 
 __all__ = ["DECODE_VERSION", "MAX_BYTES", "ImageError", "decode", "decode_bytes", "read_bytes"]
 
-DECODE_VERSION = 4
+DECODE_VERSION = 5
 """Version of the rule; results of different versions are not the same data."""
 
 MAX_BYTES = 500_000_000

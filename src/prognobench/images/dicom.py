@@ -5,7 +5,8 @@ first window by its own function; black to white in 256 equal bins; MONOCHROME1 
 a VOI LUT or window the range is that of the file's depth (``BitsStored``), whatever the image
 holds, so that images of one detector stay comparable. Only a depth of 16 bits is not believed,
 since many files name that of the container: the depth is then the one that the values use, as in a
-PNG. Colour and palettes go to grey as in a PNG.
+PNG, and that of a lookup table the one that its entries use. Padding that lies apart from the
+values of the image is black, and does not count. Colour and palettes go to grey as in a PNG.
 
 Every grey image of up to 16 bits goes through a table of its codes, so that the rule is applied to
 each value that can be, not to each pixel. Each transfer syntax has one decoder.
@@ -25,12 +26,27 @@ import numpy.typing as npt
 import pydicom
 from pydicom import uid
 from pydicom.encaps import get_frame
-from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
+from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 
 from prognobench.images.codestream import MAX_SCANS, frame_size, has_too_many_scans
+from prognobench.images.dicom_tables import LookupTable, read_table
+from prognobench.images.dicom_values import (
+    all_codes,
+    first_number,
+    padding_codes,
+    possible_values,
+    stored_values,
+)
 from prognobench.images.pictures import colour_to_grey
-from prognobench.images.raster import ImageError, Raster, check_size, to_eight_bits, used_depth
+from prognobench.images.raster import (
+    ImageError,
+    Raster,
+    check_size,
+    count_codes,
+    to_eight_bits,
+    used_depth,
+)
 
 MAX_DATASET = 500_000_000
 """Largest data set that a deflated file may hold, in bytes."""
@@ -76,6 +92,8 @@ _TAGS = [
     "BitsStored",
     "HighBit",
     "PixelRepresentation",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
     "ModalityLUTSequence",
     "RescaleSlope",
     "RescaleIntercept",
@@ -159,10 +177,10 @@ def _read(dataset: Any) -> Raster:
     stored = _pixels(dataset, syntax, (rows, columns), samples)
     if samples == 3:
         grey = colour_to_grey(stored)
-        return Raster(grey, to_eight_bits(_codes(grey), 0, int(dataset.BitsStored)))
+        return Raster(grey, to_eight_bits(all_codes(grey), 0, int(dataset.BitsStored)))
     if stored.dtype.itemsize > 2 or stored.dtype.kind not in "ui":
         raise ImageError("the DICOM image has more than 16 bits a pixel")
-    values = _values(dataset, stored, packed=syntax in (*_UNCOMPRESSED, uid.RLELossless))
+    values = stored_values(dataset, stored, packed=syntax in (*_UNCOMPRESSED, uid.RLELossless))
     if photometric == "PALETTE COLOR":
         return _by_palette(stored, values, dataset)
     return _by_table(stored, values, dataset)
@@ -195,29 +213,6 @@ def _check_frame(frame: bytes, shape: tuple[int, int], samples: int) -> None:
         raise ImageError("the compressed DICOM pixel data are in too many tiles")
 
 
-def _codes(stored: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    return np.arange(256**stored.dtype.itemsize, dtype=np.int64)
-
-
-def _values(dataset: Any, stored: npt.NDArray[Any], packed: bool) -> npt.NDArray[np.int64]:
-    """Return the stored value that each code of the container stands for.
-
-    Args:
-        dataset: The header.
-        stored: The pixels.
-        packed: Whether the container is the file's own, whose unused bits may hold anything, such
-            as an overlay. A decoder's has none.
-    """
-    codes = _codes(stored)
-    bits, signed = int(dataset.BitsStored), bool(int(dataset.PixelRepresentation))
-    if packed and int(dataset.BitsAllocated) > 1:
-        codes = codes >> max(0, int(dataset.get("HighBit", bits - 1)) + 1 - bits)
-        codes = codes & (2**bits - 1)
-    else:
-        bits = 8 * stored.dtype.itemsize
-    return np.where(codes >= 2 ** (bits - 1), codes - 2**bits, codes) if signed else codes
-
-
 def _by_palette(stored: npt.NDArray[Any], values: npt.NDArray[np.int64], dataset: Any) -> Raster:
     colour = np.asarray(apply_color_lut(values.astype(np.int32), dataset))
     grey = colour_to_grey(colour[..., :3])
@@ -229,48 +224,69 @@ def _by_palette(stored: npt.NDArray[Any], values: npt.NDArray[np.int64], dataset
 def _by_table(stored: npt.NDArray[Any], values: npt.NDArray[np.int64], dataset: Any) -> Raster:
     bright = -1.0 if dataset.PhotometricInterpretation == "MONOCHROME1" else 1.0
     codes = _as_codes(stored)
-    meant = np.asarray(apply_modality_lut(values, dataset), dtype=np.float64)
-    window = _window(dataset)
-    if dataset.get("VOILUTSequence"):
-        grey, falling = _by_voi_lut(meant, dataset)
-        values_sign = -bright if falling else bright
+    modality = _table(dataset, "ModalityLUTSequence", signed=bool(int(dataset.PixelRepresentation)))
+    if modality is None:
+        meant = _rescaled(values, dataset)
     else:
-        values_sign = bright
-        grey = _by_depth(codes, values, dataset) if window is None else _by_window(meant, *window)
+        meant = modality.look_up(values).astype(np.float64)
+    lowest = meant[possible_values(values, dataset)].min()
+    voi = _table(dataset, "VOILUTSequence", signed=bool(lowest < 0))
+    window = _window(dataset)
+    padding = padding_codes(codes, values, dataset)
+    rising = bright
+    if voi is not None:
+        grey, falling = _by_voi_lut(meant, voi)
+        rising = -bright if falling else bright
+    elif window is not None:
+        grey = _by_window(meant, *window)
+    elif modality is not None:
+        grey = to_eight_bits(meant, 0, modality.depth)
+    else:
+        grey = _by_depth(codes, values, padding, dataset)
     display = 255 - grey if bright < 0 else grey
-    return Raster(codes, display, values_sign * meant)
+    if padding is not None:
+        display[padding] = 0
+    return Raster(codes, display, rising * meant, padding)
 
 
 def _as_codes(stored: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return stored.view(f"u{stored.dtype.itemsize}")
 
 
-def _by_voi_lut(meant: npt.NDArray[np.float64], dataset: Any) -> tuple[npt.NDArray[np.uint8], bool]:
-    """Return the grey by the first VOI LUT, and whether it turns bright into dark."""
-    depth = int(dataset.VOILUTSequence[0].LUTDescriptor[2])
-    looked_up = np.asarray(apply_voi(meant.astype(np.int64), dataset))
+def _table(dataset: Any, name: str, signed: bool) -> LookupTable | None:
+    """Return the first table of a sequence, None where there is none."""
+    if not (sequence := dataset.get(name)):
+        return None
+    big_endian = dataset.file_meta.TransferSyntaxUID == uid.ExplicitVRBigEndian
+    return read_table(sequence[0], signed, big_endian)
+
+
+def _rescaled(values: npt.NDArray[np.int64], dataset: Any) -> npt.NDArray[np.float64]:
+    slope, intercept = (
+        first_number(dataset.get(f"Rescale{name}")) for name in ("Slope", "Intercept")
+    )
+    meant = values.astype(np.float64)
+    return meant if slope is None or intercept is None else meant * slope + intercept
+
+
+def _by_voi_lut(
+    meant: npt.NDArray[np.float64], table: LookupTable
+) -> tuple[npt.NDArray[np.uint8], bool]:
+    """Return the grey by a VOI LUT, and whether it turns bright into dark."""
+    looked_up = table.look_up(meant)
     order = np.argsort(meant, kind="stable")
     falling = bool(looked_up[order[0]] > looked_up[order[-1]])
-    return to_eight_bits(looked_up, 0, depth), falling
+    return to_eight_bits(looked_up, 0, table.depth), falling
 
 
 def _window(dataset: Any) -> tuple[float, float, str] | None:
-    centre, width = _first(dataset.get("WindowCenter")), _first(dataset.get("WindowWidth"))
+    centre, width = (first_number(dataset.get(f"Window{name}")) for name in ("Center", "Width"))
     function = str(dataset.get("VOILUTFunction", "") or "LINEAR").upper()
     # A window without a width is a slip of some exporters; the full range is what is left.
     least = 1.0 if function == "LINEAR" else 0.0
     if centre is None or width is None or not width > least:
         return None
     return centre, width, function
-
-
-def _first(value: Any) -> float | None:
-    if value is None or value == "":
-        return None
-    if isinstance(value, list | tuple | pydicom.multival.MultiValue):
-        return _first(value[0]) if len(value) else None
-    number = float(value)
-    return number if np.isfinite(number) else None
 
 
 def _by_window(
@@ -287,17 +303,18 @@ def _by_window(
 
 
 def _by_depth(
-    codes: npt.NDArray[Any], values: npt.NDArray[np.int64], dataset: Any
+    codes: npt.NDArray[Any],
+    values: npt.NDArray[np.int64],
+    padding: npt.NDArray[np.bool_] | None,
+    dataset: Any,
 ) -> npt.NDArray[np.uint8]:
-    if lut := dataset.get("ModalityLUTSequence"):
-        meant = np.asarray(apply_modality_lut(values, dataset))
-        return to_eight_bits(meant, 0, int(lut[0].LUTDescriptor[2]))
     depth, signed = int(dataset.BitsStored), bool(int(dataset.PixelRepresentation))
     if depth == 16:
-        present = values[np.unique(codes)]
+        there = count_codes(codes) > 0
+        present = values[there if padding is None else there & ~padding]
         signed = bool(present.min() < 0)
         farthest = max(int(present.max()), -1 - int(present.min()))
         depth = used_depth(2 * farthest if signed else farthest)
     low = -(2 ** (depth - 1)) if signed else 0
     grey = to_eight_bits(values, low, depth)
-    return 255 - grey if float(dataset.get("RescaleSlope", 1) or 1) < 0 else grey
+    return 255 - grey if (first_number(dataset.get("RescaleSlope")) or 1.0) < 0 else grey

@@ -3,6 +3,7 @@
 The values of a file fall into 256 equal bins from black to white. What is black and what is white
 is said by the file (its depth, or the window or lookup table of a DICOM file), or, with
 percentiles, by the image: values below the lower one are black and above the upper one white.
+Padding that a file tells from its image is black and plays no part in what white is.
 """
 
 from __future__ import annotations
@@ -38,11 +39,14 @@ class Raster:
             8 bits is its grey.
         values: float64, what each code means, greater values being brighter; None where that is
             the code.
+        padding: bool, which codes stand for padding, of which ``display`` is black; None where
+            none does. Other codes are there too.
     """
 
     codes: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
     display: npt.NDArray[np.uint8] | None = None
     values: npt.NDArray[np.float64] | None = None
+    padding: npt.NDArray[np.bool_] | None = None
 
 
 def check_size(width: int, height: int) -> None:
@@ -77,6 +81,16 @@ def used_depth(brightest: int) -> int:
     return next((depth for depth in DEPTHS if brightest < 2**depth), DEPTHS[-1])
 
 
+def count_codes(codes: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.int64]:
+    """Return how many pixels have each code, of all that the type of the codes has."""
+    size = 256**codes.dtype.itemsize
+    counts = np.zeros(size, dtype=np.int64)
+    flat = codes.reshape(-1)
+    for start in range(0, flat.size, _CHUNK):
+        counts += np.bincount(flat[start : start + _CHUNK], minlength=size)
+    return counts
+
+
 def to_grey(
     raster: Raster, percentiles: tuple[float, float] | None = None
 ) -> npt.NDArray[np.uint8]:
@@ -103,13 +117,11 @@ def to_grey(
 
 
 def _by_percentiles(raster: Raster, lower: float, upper: float) -> npt.NDArray[np.uint8]:
-    codes = raster.codes
-    size = 256 if codes.dtype == np.uint8 else 65536
+    counts = count_codes(raster.codes)
+    size = counts.size
     values = np.arange(size, dtype=np.float64) if raster.values is None else raster.values
-    counts = np.zeros(size, dtype=np.int64)
-    flat = codes.reshape(-1)
-    for start in range(0, flat.size, _CHUNK):
-        counts += np.bincount(flat[start : start + _CHUNK], minlength=size)
+    if raster.padding is not None:
+        counts[raster.padding] = 0
     order = np.argsort(values, kind="stable")
     order = order[counts[order] > 0]
     present, reached = values[order], np.cumsum(counts[order])
@@ -119,7 +131,10 @@ def _by_percentiles(raster: Raster, lower: float, upper: float) -> npt.NDArray[n
     if not white > black:
         return np.zeros(size, dtype=np.uint8)
     share = (np.clip(values, black, white) - black) / (white - black)
-    return np.minimum(np.floor(share * 256.0), 255).astype(np.uint8)
+    grey = np.minimum(np.floor(share * 256.0), 255).astype(np.uint8)
+    if raster.padding is not None:
+        grey[raster.padding] = 0
+    return grey
 
 
 def _percentile(
