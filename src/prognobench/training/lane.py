@@ -186,6 +186,8 @@ def predict(
     model.eval()
     set_attention(model, fused=True)
     device = next(model.parameters()).device
+    if not len(rows):  # several transformers of timm cannot reshape no images
+        return np.empty(0)
     index = torch.as_tensor(rows, device=inputs.device)
     with torch.inference_mode(), computing_in(precision, device):
         parts = in_parts(
