@@ -22,9 +22,10 @@ from prognobench.errors import UserError
 from prognobench.training.course import step_inputs
 from prognobench.training.dropout import draw_masks, drops_out, masks_of, masks_of_part
 from prognobench.training.features import forward_batch
-from prognobench.training.lane import Lane, computing_in, predict
+from prognobench.training.lane import Lane, predict
 from prognobench.training.memory import is_out_of_memory
 from prognobench.training.pace import Pace, Steady
+from prognobench.training.precision import computing_in, full_float32
 from prognobench.training.recipe import Recipe
 from prognobench.training.stack import Stack
 from prognobench.training.stacked_adamw import StackedAdamW
@@ -81,7 +82,7 @@ class Passes:
             try:
                 if not self.arranged:
                     self._arrange()
-                with self._numerics():
+                with full_float32():
                     due = [lane for lane in self.lanes if lane.course.due]
                     if due:
                         self._judge(due)
@@ -266,11 +267,6 @@ class Passes:
             ]
         logits = torch.cat(parts, dim=1).double().numpy()
         return [logits[number, : len(own)] for number, own in enumerate(rows)]
-
-    def _numerics(self) -> contextlib.AbstractContextManager[None]:
-        """Compute convolutions in full float32 where bfloat16 is not asked for, not in TF32."""
-        cudnn = torch.backends.cudnn
-        return cudnn.flags(enabled=True, deterministic=cudnn.deterministic, allow_tf32=False)
 
 
 def _guard(lane: Lane, act: Callable[[], None]) -> None:
