@@ -134,9 +134,15 @@ class Lane:
         self.masks = None
 
     def judge(self, logits: npt.NDArray[np.float64]) -> None:
-        """Judge the validation part's logits, and keep the model's state if they are the best."""
-        if self.course.judge(logits):
+        """Judge the validation part's logits, and keep the model's state if they are the best.
+
+        Where memory runs out for the copy of the state nothing has changed.
+        """
+
+        def keep() -> None:
             self.best_state, self.best_logits = self.model.trained_state(), logits
+
+        self.course.judge(logits, keep)
 
 
 def finish(lane: Lane, inputs: torch.Tensor, precision: torch.dtype) -> Trained:

@@ -79,6 +79,7 @@ class Passes:
             yield from self._fill()
             if not self.lanes:
                 continue
+            failed = False
             try:
                 if not self.arranged:
                     self._arrange()
@@ -90,14 +91,15 @@ class Passes:
                         self._step()
             # Out of memory, or an operator that cannot be stacked.
             except (RuntimeError, MemoryError) as error:
-                # Nothing was changed: what was drawn for the step is still there.
-                self._pause()
-                if not self.pace.failed():
-                    lane = self.paused.popleft()
-                    yield lane.job.run, error
-                continue
+                failed = True
+                if not self.pace.failed():  # the only lane
+                    yield self.lanes.pop(0).job.run, error
+            # Lanes are given memory of their own here, where that of the traceback is free again.
             for lane in self._leaving():
                 yield lane.job.run, lane.error or lane
+            if failed:
+                # Nothing was changed: what was drawn for the step is still there.
+                self._pause()
 
     def _fill(self) -> Iterator[tuple[str, Exception]]:
         """Seat lanes until there are as many as the pace wants; give those that cannot start."""
@@ -116,14 +118,15 @@ class Passes:
             except UserError:
                 raise
             except Exception as error:
-                if self.lanes and is_out_of_memory(error) and self.pace.failed():
-                    self.waiting.appendleft((run, start))
-                    self._pause()
-                else:
+                if not (self.lanes and is_out_of_memory(error) and self.pace.failed()):
                     yield run, error
+                    continue
+            else:
+                lane.course.seconds += time.perf_counter() - began
+                self.lanes.append(lane)
                 continue
-            lane.course.seconds += time.perf_counter() - began
-            self.lanes.append(lane)
+            self.waiting.appendleft((run, start))
+            self._pause()
 
     def _arrange(self) -> None:
         """Make the lanes ready to be stepped together."""
@@ -245,7 +248,7 @@ class Passes:
         began = time.perf_counter()
         logits = self._validation_logits(due)
         for lane, own in zip(due, logits, strict=True):
-            _guard(lane, functools.partial(lane.judge, own))
+            _guard(lane, functools.partial(lane.judge, own), repeatable=True)
             lane.course.seconds += (time.perf_counter() - began) / len(due)
 
     def _validation_logits(self, lanes: Sequence[Lane]) -> list[npt.NDArray[np.float64]]:
@@ -269,9 +272,17 @@ class Passes:
         return [logits[number, : len(own)] for number, own in enumerate(rows)]
 
 
-def _guard(lane: Lane, act: Callable[[], None]) -> None:
-    """Do something for a lane; where it fails, the lane has failed and no other."""
+def _guard(lane: Lane, act: Callable[[], None], *, repeatable: bool = False) -> None:
+    """Do something for a lane; where it fails, the lane has failed and no other.
+
+    Args:
+        lane: The lane.
+        act: What is done.
+        repeatable: Whether it changes nothing where memory runs out: that error is passed on.
+    """
     try:
         act()
     except Exception as error:
+        if repeatable and is_out_of_memory(error):
+            raise
         lane.error = error
