@@ -11,7 +11,7 @@ import torch
 from problem import RECIPE, changed, make_job
 from sklearn.metrics import roc_auc_score
 
-from prognobench.backbones.backbone import load_backbone
+from prognobench.backbones.backbone import Backbone, load_backbone
 from prognobench.backbones.catalog import get_entry
 from prognobench.strategies.strategy import get_strategy
 from prognobench.training import classifier, course
@@ -119,6 +119,19 @@ def test_without_validation_steps_are_fixed(backbone):
     assert result.info["steps"] == RECIPE.few_shot_steps
     assert np.isfinite(result.logits[job.rows["test"]]).all()
     assert np.isnan(result.logits[job.rows["train"][-1] + 1])
+
+
+def test_without_a_test_part_no_empty_batch_is_computed(job, backbone, monkeypatch):
+    rows = {**job.rows, "test": job.rows["test"][:0]}
+    original = Backbone.features
+
+    def some(self, images):
+        assert len(images)  # timm's EVA, BeiT and Swin raise
+        return original(self, images)
+
+    monkeypatch.setattr(Backbone, "features", some)
+    refit = train(dataclasses.replace(job, rows=rows), backbone, "bitfit")
+    np.testing.assert_array_equal(np.isnan(refit.logits), np.isin(np.arange(40), job.rows["test"]))
 
 
 def test_early_stopping_keeps_the_state_of_the_lowest_validation_loss(job, backbone, trained_model):

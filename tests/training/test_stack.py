@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -146,12 +149,44 @@ def test_a_layer_that_does_not_see_the_images_is_computed_with_what_is_around_it
     models = [nn.Sequential(Body(), nn.Linear(3, 1), nn.Flatten(0)) for _ in range(2)]
     inputs = torch.randn(2, 4, 3)
     own = structure(models[0], inputs[0, :1])
-    assert own.batched == {"", "0", "1", "2"}
+    assert own.batched.keys() == {"", "0", "1", "2"}
     stack = Stack(models, own.batched)
     assert by_run(stack).keys() == {"0", "1"}
     logits = stack.logits(inputs)
     for number, model in enumerate(models):
         torch.testing.assert_close(logits[number], model(inputs[number]))
+
+
+def eva():
+    options = {"img_size": 32, "patch_size": 16, "embed_dim": 24, "depth": 1, "num_heads": 2}
+    return timm.create_model("eva02_tiny_patch14_224", **options, ref_feat_shape=(2, 2))
+
+
+def swin():
+    options = {"img_size": 32, "window_size": 4, "embed_dim": 24, "drop_path_rate": 0.0}
+    return timm.create_model("swinv2_tiny_window8_256", **options, depths=(2,), num_heads=(2,))
+
+
+@pytest.mark.parametrize("network", [eva, swin])
+@pytest.mark.parametrize("runs", [3, 4])  # 4 patches and 4 windows: as many as runs, or not
+def test_positions_and_masks_of_attention_are_the_same_for_all_runs(network, runs):
+    body = network().requires_grad_(False)
+    body.reset_classifier(1)
+    torch.manual_seed(0)
+    for tensor in body.parameters():  # so that attention is not all alike, and not left out
+        nn.init.normal_(tensor, std=tensor.shape[-1] ** -0.5 if tensor.ndim > 1 else 1.0)
+    models = [nn.Sequential(copy.deepcopy(body), nn.Flatten(0)) for _ in range(runs)]
+    for name, parameter in (named for own in models for named in own.named_parameters()):
+        if name.endswith("bias"):
+            nn.init.normal_(parameter.requires_grad_(), std=0.5)
+    inputs = torch.randn(runs, 2, 3, 32, 32)
+    own = structure(models[0], inputs[0, :1])
+    stack = Stack(models, own.batched)
+    assert any(name.endswith("attn") for name in by_run(stack))
+    logits = stack.logits(inputs)
+    for number, model in enumerate(models):
+        expected = model.eval()(inputs[number])
+        torch.testing.assert_close(logits[number], expected, atol=1e-4, rtol=1e-3)
 
 
 def test_a_structure_says_what_dropouts_are_given():
@@ -160,6 +195,6 @@ def test_a_structure_says_what_dropouts_are_given():
     )
     own = structure(model, torch.randn(1, 3))
     assert own.shapes == {"1": (1, 4)}
-    assert own.batched == {"", "0", "1", "2", "3"}
+    assert own.batched.keys() == {"", "0", "1", "2", "3"}
     drawn = draw_masks(model, own.shapes, 5)
     assert masks_of(drawn, own.shapes, 5)["1"].shape == (5, 4)

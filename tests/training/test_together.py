@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from prognobench.backbones.catalog import get_entry
 from prognobench.backbones.counting import count_cost
 from prognobench.strategies.strategy import get_strategy
 from prognobench.training import engine, passes
+from prognobench.training.classifier import Classifier
 from prognobench.training.course import NonFiniteLossError
 from prognobench.training.dropout import MaskedDropout
 from prognobench.training.engine import train_by_gradient, train_together
@@ -124,6 +126,68 @@ def test_out_of_memory_halves_the_runs_and_loses_nothing(backbone, monkeypatch):
     assert pace.manner.runs == 1
     for run, own in expected.items():
         np.testing.assert_allclose(probabilities(found[run]), probabilities(own), atol=1e-3)
+
+
+@pytest.mark.parametrize("epochs", [1, 3])  # with 1 the first run has ended when memory runs out
+def test_out_of_memory_when_a_state_is_kept_loses_no_run(epochs, backbone, monkeypatch):
+    strategy, runs = runs_of(backbone, "bitfit")
+    recipe = changed(RECIPE, epochs=epochs)
+    alone = {
+        job.run: train_by_gradient(job, backbone, strategy, options, recipe)
+        for job, options in runs[:3]
+    }
+    original, kept = Classifier.trained_state, []
+
+    def limited(self):
+        kept.append(self)
+        if len(kept) == 2:
+            raise torch.OutOfMemoryError("simulated")
+        return original(self)
+
+    monkeypatch.setattr(Classifier, "trained_state", limited)
+    pace = Steady(3, fused_attention=False)
+    found = dict(train_together(runs[:3], backbone, strategy, recipe, pace=pace))
+    assert pace.manner.runs == 1
+    for run, own in alone.items():
+        np.testing.assert_allclose(probabilities(found[run]), probabilities(own), atol=1e-3)
+        for count in ("steps", "epochs", "best_epoch"):
+            assert found[run].info[count] == own.info[count]
+
+
+@pytest.mark.parametrize("failing", ["step", "start"])
+def test_what_ran_out_of_memory_is_free_before_runs_get_memory_of_their_own(
+    failing, backbone, monkeypatch
+):
+    strategy, runs = runs_of(backbone, "bitfit")
+    original, build, pause = Stack.train_logits, engine.build_classifier, passes.Passes._pause
+    taken, held, freed = [], [], []
+
+    def fill_memory():
+        activations = torch.zeros(8)
+        held.append(weakref.ref(activations))
+        raise torch.OutOfMemoryError(f"simulated, beside {len(activations)} numbers")
+
+    def limited(self, inputs, masks):
+        taken.append(len(self.models))
+        if failing == "step" and len(taken) == 2:
+            fill_memory()
+        return original(self, inputs, masks)
+
+    def building(job, *arguments):
+        if failing == "start" and job is runs[2][0] and not held:
+            fill_memory()
+        return build(job, *arguments)
+
+    def looking(self):
+        freed.extend(own() is None for own in held)
+        pause(self)
+
+    monkeypatch.setattr(Stack, "train_logits", limited)
+    monkeypatch.setattr(engine, "build_classifier", building)
+    monkeypatch.setattr(passes.Passes, "_pause", looking)
+    pace = Steady(3, fused_attention=False)
+    dict(train_together(runs[:3], backbone, strategy, changed(RECIPE, epochs=1), pace=pace))
+    assert freed and all(freed)
 
 
 def test_a_run_that_fails_leaves_the_others_alone(backbone):

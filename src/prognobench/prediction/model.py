@@ -22,6 +22,7 @@ from prognobench.prediction.description import ModelDescription, describe
 from prognobench.prediction.folder import DESCRIPTION, read_description, verify
 from prognobench.prediction.image_files import find_images, read_squares
 from prognobench.prediction.outputs import VALUES, image_values, patient_values
+from prognobench.training.precision import full_float32
 
 BATCH = 64
 
@@ -77,7 +78,7 @@ class Model:
             UserError: When a logit is no finite number.
         """
         images = torch.from_numpy(np.ascontiguousarray(squares)).unsqueeze(1).to(self.device)
-        with torch.inference_mode():
+        with torch.inference_mode(), full_float32():
             parts = [
                 self._head(self._backbone.features(own).to(self._head.weight.dtype)).squeeze(1)
                 for own in torch.split(images, BATCH)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -122,23 +122,28 @@ class Course:
         """Whether the training is over."""
         return self._stopped or (self.taken >= self.steps and not self.due)
 
-    def judge(self, logits: npt.NDArray[np.float64]) -> bool:
-        """Take note of the validation part's logits and say whether they are the best so far.
+    def judge(self, logits: npt.NDArray[np.float64], keep: Callable[[], None]) -> None:
+        """Take note of the validation part's logits.
+
+        Args:
+            logits: The logits.
+            keep: Called where they are the best so far; nothing is noted before.
 
         Raises:
             NonFiniteLossError: When the validation loss is no finite number.
         """
         score, loss = validation_score(self.job, logits, self._recipe)
         check_finite(loss, "validation loss")
+        best = self.best_score is None or score > self.best_score
+        if best:
+            keep()
         self._seen.append((score, loss))
         epoch = len(self._seen)
         self._schedule.see(score, self.taken)
-        best = self.best_score is None or score > self.best_score
         if best:
             self.best_score, self._best_epoch = score, epoch
         warm_epochs = math.ceil(self._schedule.warm / self._epoch)
         self._stopped = epoch - max(self._best_epoch, warm_epochs) >= self._recipe.patience
-        return best
 
     def score(self, logits: npt.NDArray[np.float64]) -> float:
         """Return the score of the validation part's logits."""

@@ -22,6 +22,7 @@ from prognobench.files import (
     write_sealed,
 )
 from prognobench.training.memory import in_parts
+from prognobench.training.precision import full_float32
 
 _CUDA_BATCH = 256
 _OTHER_BATCH, _OTHER_PIXELS = 32, 8 * 224**2
@@ -56,7 +57,7 @@ def extract_features(backbone: Backbone, images: torch.Tensor) -> npt.NDArray[np
     """
     backbone.eval()
     device = backbone.mean.device
-    with torch.inference_mode():
+    with torch.inference_mode(), full_float32():
         parts = in_parts(
             lambda own: backbone.features(images[own].to(device)).cpu().numpy(),
             len(images),
@@ -81,7 +82,9 @@ def cached_features(
     Returns:
         float32 [N, D].
     """
-    key = identity({"backbone": backbone.entry.identity(), "images": images_key}, 32)
+    # Files without "convolutions" are older, and GPUs computed them in TF32.
+    about = {"backbone": backbone.entry.identity(), "images": images_key}
+    key = identity({**about, "convolutions": "float32"}, 32)
     path = cache_folder("features") / f"{key}.npy"
     seal = path.with_suffix(".json")
     cached = _read(path, seal, len(images))

@@ -20,6 +20,7 @@ from prognobench.training.classifier import Trainable
 from prognobench.training.course import Course, check_finite
 from prognobench.training.features import forward_batch
 from prognobench.training.memory import in_parts
+from prognobench.training.precision import computing_in, full_float32
 from prognobench.training.sampling import Rows
 
 
@@ -133,9 +134,15 @@ class Lane:
         self.masks = None
 
     def judge(self, logits: npt.NDArray[np.float64]) -> None:
-        """Judge the validation part's logits, and keep the model's state if they are the best."""
-        if self.course.judge(logits):
+        """Judge the validation part's logits, and keep the model's state if they are the best.
+
+        Where memory runs out for the copy of the state nothing has changed.
+        """
+
+        def keep() -> None:
             self.best_state, self.best_logits = self.model.trained_state(), logits
+
+        self.course.judge(logits, keep)
 
 
 def finish(lane: Lane, inputs: torch.Tensor, precision: torch.dtype) -> Trained:
@@ -186,16 +193,13 @@ def predict(
     model.eval()
     set_attention(model, fused=True)
     device = next(model.parameters()).device
+    if not len(rows):  # several transformers of timm cannot reshape no images
+        return np.empty(0)
     index = torch.as_tensor(rows, device=inputs.device)
-    with torch.inference_mode(), computing_in(precision, device):
+    with torch.inference_mode(), full_float32(), computing_in(precision, device):
         parts = in_parts(
             lambda own: model(inputs[index[own]].to(device)).cpu(),
             len(index),
             forward_batch(inputs, device),
         )
     return torch.cat(parts).double().numpy()
-
-
-def computing_in(precision: torch.dtype, device: torch.device) -> torch.autocast:
-    """Return the context in which a model computes in float32 or, by autocast, in bfloat16."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision is torch.bfloat16)

@@ -22,9 +22,10 @@ from prognobench.errors import UserError
 from prognobench.training.course import step_inputs
 from prognobench.training.dropout import draw_masks, drops_out, masks_of, masks_of_part
 from prognobench.training.features import forward_batch
-from prognobench.training.lane import Lane, computing_in, predict
+from prognobench.training.lane import Lane, predict
 from prognobench.training.memory import is_out_of_memory
 from prognobench.training.pace import Pace, Steady
+from prognobench.training.precision import computing_in, full_float32
 from prognobench.training.recipe import Recipe
 from prognobench.training.stack import Stack
 from prognobench.training.stacked_adamw import StackedAdamW
@@ -78,10 +79,11 @@ class Passes:
             yield from self._fill()
             if not self.lanes:
                 continue
+            failed = False
             try:
                 if not self.arranged:
                     self._arrange()
-                with self._numerics():
+                with full_float32():
                     due = [lane for lane in self.lanes if lane.course.due]
                     if due:
                         self._judge(due)
@@ -89,14 +91,15 @@ class Passes:
                         self._step()
             # Out of memory, or an operator that cannot be stacked.
             except (RuntimeError, MemoryError) as error:
-                # Nothing was changed: what was drawn for the step is still there.
-                self._pause()
-                if not self.pace.failed():
-                    lane = self.paused.popleft()
-                    yield lane.job.run, error
-                continue
+                failed = True
+                if not self.pace.failed():  # the only lane
+                    yield self.lanes.pop(0).job.run, error
+            # Lanes are given memory of their own here, where that of the traceback is free again.
             for lane in self._leaving():
                 yield lane.job.run, lane.error or lane
+            if failed:
+                # Nothing was changed: what was drawn for the step is still there.
+                self._pause()
 
     def _fill(self) -> Iterator[tuple[str, Exception]]:
         """Seat lanes until there are as many as the pace wants; give those that cannot start."""
@@ -115,14 +118,15 @@ class Passes:
             except UserError:
                 raise
             except Exception as error:
-                if self.lanes and is_out_of_memory(error) and self.pace.failed():
-                    self.waiting.appendleft((run, start))
-                    self._pause()
-                else:
+                if not (self.lanes and is_out_of_memory(error) and self.pace.failed()):
                     yield run, error
+                    continue
+            else:
+                lane.course.seconds += time.perf_counter() - began
+                self.lanes.append(lane)
                 continue
-            lane.course.seconds += time.perf_counter() - began
-            self.lanes.append(lane)
+            self.waiting.appendleft((run, start))
+            self._pause()
 
     def _arrange(self) -> None:
         """Make the lanes ready to be stepped together."""
@@ -244,7 +248,7 @@ class Passes:
         began = time.perf_counter()
         logits = self._validation_logits(due)
         for lane, own in zip(due, logits, strict=True):
-            _guard(lane, functools.partial(lane.judge, own))
+            _guard(lane, functools.partial(lane.judge, own), repeatable=True)
             lane.course.seconds += (time.perf_counter() - began) / len(due)
 
     def _validation_logits(self, lanes: Sequence[Lane]) -> list[npt.NDArray[np.float64]]:
@@ -267,15 +271,18 @@ class Passes:
         logits = torch.cat(parts, dim=1).double().numpy()
         return [logits[number, : len(own)] for number, own in enumerate(rows)]
 
-    def _numerics(self) -> contextlib.AbstractContextManager[None]:
-        """Compute convolutions in full float32 where bfloat16 is not asked for, not in TF32."""
-        cudnn = torch.backends.cudnn
-        return cudnn.flags(enabled=True, deterministic=cudnn.deterministic, allow_tf32=False)
 
+def _guard(lane: Lane, act: Callable[[], None], *, repeatable: bool = False) -> None:
+    """Do something for a lane; where it fails, the lane has failed and no other.
 
-def _guard(lane: Lane, act: Callable[[], None]) -> None:
-    """Do something for a lane; where it fails, the lane has failed and no other."""
+    Args:
+        lane: The lane.
+        act: What is done.
+        repeatable: Whether it changes nothing where memory runs out: that error is passed on.
+    """
     try:
         act()
     except Exception as error:
+        if repeatable and is_out_of_memory(error):
+            raise
         lane.error = error

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 import torch
 from torch import nn
 from torch.func import functional_call
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from prognobench.training.attention import set_attention
 from prognobench.training.dropout import MaskedDropout
@@ -32,34 +32,50 @@ is: torch stops at 8, which a worker that trains for days would reach."""
 class ByRun(nn.Module):
     """A layer of which every run has tensors of its own; inputs and outputs are [runs * n, ...]."""
 
-    def __init__(self, layer: nn.Module, names: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        layer: nn.Module,
+        names: Mapping[str, str],
+        by_image: Sequence[bool] | None = None,
+    ) -> None:
         """Wrap a layer.
 
         Args:
             layer: The layer.
             names: The names of the stacked tensors, in the layer and in the whole model.
+            by_image: Which leaves of its arguments have rows for each image; the others are the
+                same for all runs. None where all tensors have.
         """
         super().__init__()
         self.layer, self.names = layer, dict(names)
         self.own: dict[str, torch.Tensor] = {}
         self.runs = 1
+        self._by_image = by_image
 
     def forward(self, *given: object, **named: object) -> object:
-        """Compute the layer by run: ``own`` has tensors [runs, ...] in the place of the layer's."""
+        """Compute the layer by run: ``own`` has tensors [runs, ...] in the place of the layer's.
+
+        Raises:
+            RuntimeError: When it is given other arguments than when the model was looked at.
+        """
         layer, runs = self.layer, self.runs
+        leaves, form = tree_flatten((given, named))
+        by_image = self._by_image or [isinstance(own, torch.Tensor) for own in leaves]
+        if len(by_image) != len(leaves):
+            raise RuntimeError("a layer that is given other arguments in training is not stacked")
 
         # Buffers may be in one container that several layers hold (VeRA's projections); torch would
         # take that for tied tensors, and put back the wrong one.
-        def one(
-            tensors: dict[str, torch.Tensor],
-            inputs: tuple[object, ...],
-            keywords: dict[str, object],
-        ) -> object:
+        def one(tensors: dict[str, torch.Tensor], *own: object) -> object:
+            inputs, keywords = tree_unflatten(own, form)
             return functional_call(layer, tensors, inputs, keywords, tie_weights=False)
 
-        inputs = tree_map(lambda own: _by_run(own, runs), (given, named))
-        stacked = tree_map(lambda own: 0 if isinstance(own, torch.Tensor) else None, (given, named))
-        computed = torch.vmap(one, in_dims=(0, *stacked), randomness="error")(self.own, *inputs)
+        split = [
+            torch.unflatten(own, 0, (runs, -1)) if by_run and isinstance(own, torch.Tensor) else own
+            for own, by_run in zip(leaves, by_image, strict=True)
+        ]
+        dims = [0 if by_run else None for by_run in by_image]
+        computed = torch.vmap(one, in_dims=(0, *dims), randomness="error")(self.own, *split)
         return tree_map(lambda own: own.flatten(0, 1), computed)
 
 
@@ -79,7 +95,7 @@ class Stack:
     def __init__(
         self,
         models: Sequence[nn.Module],
-        batched: Collection[str] | None = None,
+        batched: Mapping[str, Sequence[bool]] | None = None,
         *,
         fused_attention: bool = True,
         low: bool = False,
@@ -89,8 +105,9 @@ class Stack:
 
         Args:
             models: Models of one structure, equal but for the values of their tensors.
-            batched: Names of the modules that are called with one row or more for each image
-                (:func:`prognobench.training.structure.structure`); None where all are.
+            batched: The modules that are called with one row or more for each image, and which of
+                their arguments have these rows
+                (:class:`prognobench.training.structure.Structure`); None where all are.
             fused_attention: Whether attention is one operator of torch in training steps; in
                 evaluation mode it always is.
             low: Whether frozen weights are kept in bfloat16 for training steps, which are computed
@@ -231,7 +248,7 @@ class _Skeleton:
         model: nn.Module,
         template: nn.Module,
         stacked: Collection[str],
-        batched: Collection[str] | None,
+        batched: Mapping[str, Sequence[bool]] | None,
     ) -> None:
         """Make it of a copy that shares the template's tensors, or of the template itself."""
         self.model = model
@@ -246,7 +263,7 @@ class _Skeleton:
                 for own, tensor in _all_tensors(layer).items()
                 if id(tensor) in names
             }
-            self._places.append(ByRun(layer, local))
+            self._places.append(ByRun(layer, local, (batched or {}).get(place)))
             if place:
                 self.model.set_submodule(place, self._places[-1])
             else:
@@ -329,10 +346,6 @@ def _compile_layers(model: nn.Module) -> None:
         ):
             for child in children:
                 child.compile(dynamic=False)
-
-
-def _by_run(own: object, runs: int) -> object:
-    return torch.unflatten(own, 0, (runs, -1)) if isinstance(own, torch.Tensor) else own
 
 
 def _dropouts(model: nn.Module) -> dict[str, MaskedDropout]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -18,12 +18,13 @@ class Structure:
 
     Attributes:
         shapes: What each dropout is given for one image, in the order of the forward pass.
-        batched: Names of the modules that are called once, with inputs and outputs whose rows are
-            those of the images, one after another.
+        batched: The modules that are called once and whose outputs' rows are those of the images,
+            one after another; for each, by its name, which leaves of its positional and keyword
+            arguments have such rows. The others are the same for all images, as positions are.
     """
 
     shapes: Shapes
-    batched: frozenset[str]
+    batched: Mapping[str, tuple[bool, ...]]
 
 
 def structure(model: nn.Module, example: torch.Tensor) -> Structure:
@@ -36,46 +37,68 @@ def structure(model: nn.Module, example: torch.Tensor) -> Structure:
     Raises:
         RuntimeError: When a dropout is passed more than once.
     """
-    one, two = (_rows(model, inputs) for inputs in (example, torch.cat([example, example])))
-    batched = frozenset(
-        name
-        for name, (calls, rows, _) in one.items()
-        if calls == 1 and rows and all(rows) and two[name][1] == [2 * own for own in rows]
-    )
+    one, two = (_calls(model, inputs) for inputs in (example, torch.cat([example, example])))
+    batched = {}
     shapes: Shapes = {}
-    for name, (calls, _, shape) in one.items():
+    for name, own in one.items():
+        rows = _rows_of_images(own, two[name])
+        if rows is not None:
+            batched[name] = rows
         if isinstance(model.get_submodule(name), MaskedDropout):
-            if calls > 1:
+            if own.count > 1:
                 raise RuntimeError(f"the dropout {name} is passed more than once")
-            shapes[name] = shape
+            shapes[name] = next((shape for shape in own.given if shape is not None), ())
     return Structure(shapes, batched)
 
 
-def _rows(
-    model: nn.Module, inputs: torch.Tensor
-) -> dict[str, tuple[int, list[int], tuple[int, ...]]]:
-    """Return how often each module is called, the rows of what goes in and out, the first's shape.
+_Shape = tuple[int, ...]
 
-    A tensor without dimensions has 0 rows. In the order of the first calls.
+
+@dataclass
+class _Calls:
+    """How often a module is called, and the shapes of the last call; None for no tensor."""
+
+    count: int = 0
+    given: tuple[_Shape | None, ...] = ()
+    result: tuple[_Shape | None, ...] = ()
+
+
+def _rows_of_images(one: _Calls, two: _Calls) -> tuple[bool, ...] | None:
+    """Return which arguments have the images' rows; None where it cannot be computed by run.
+
+    Args:
+        one: The module's calls in a pass of one image.
+        two: Those in a pass of two.
     """
-    calls: Counter[str] = Counter()
-    rows: dict[str, list[int]] = {}
-    shapes: dict[str, tuple[int, ...]] = {}
+    if one.count > 1 or [len(one.given), len(one.result)] != [len(two.given), len(two.result)]:
+        return None
+    given = list(zip(one.given, two.given, strict=True))
+    rows = tuple(_doubled(*own) for own in given)
+    alike = all(own[0] == own[1] for own, doubled in zip(given, rows, strict=True) if not doubled)
+    results = [own for own in zip(one.result, two.result, strict=True) if own != (None, None)]
+    return rows if any(rows) and alike and all(_doubled(*own) for own in results) else None
+
+
+def _doubled(one: _Shape | None, two: _Shape | None) -> bool:
+    """Return whether the second shape has twice the rows of the first, and is the same besides."""
+    return bool(one and two and one[0] and two == (2 * one[0], *one[1:]))
+
+
+def _calls(model: nn.Module, inputs: torch.Tensor) -> dict[str, _Calls]:
+    """Return how each module is called in a pass, in the order of the first calls."""
+    calls: dict[str, _Calls] = {}
     handles = []
 
     def note(name: str, module: nn.Module) -> None:
-        def before(_module: nn.Module, given: tuple[object, ...]) -> None:
-            calls[name] += 1
-            rows[name] = _first_dimensions(given)
-            shapes[name] = next(
-                (tuple(own.shape) for own in tree_leaves(given) if isinstance(own, torch.Tensor)),
-                (),
-            )
+        def before(_module: nn.Module, given: tuple[object, ...], named: dict[str, object]) -> None:
+            own = calls.setdefault(name, _Calls())
+            own.count += 1
+            own.given = _shapes((given, named))
 
         def after(_module: nn.Module, _given: tuple[object, ...], result: object) -> None:
-            rows[name] += _first_dimensions(result)
+            calls[name].result = _shapes(result)
 
-        handles.append(module.register_forward_pre_hook(before))
+        handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
         handles.append(module.register_forward_hook(after))
 
     for name, module in model.named_modules():
@@ -89,9 +112,11 @@ def _rows(
         model.train(was_training)
         for handle in handles:
             handle.remove()
-    return {name: (calls[name], rows[name], shapes[name]) for name in calls}
+    return calls
 
 
-def _first_dimensions(values: object) -> list[int]:
-    tensors = [own for own in tree_leaves(values) if isinstance(own, torch.Tensor)]
-    return [own.shape[0] if own.ndim else 0 for own in tensors]
+def _shapes(values: object) -> tuple[_Shape | None, ...]:
+    """Return the shapes of a tree's leaves; None for what is no tensor."""
+    return tuple(
+        tuple(own.shape) if isinstance(own, torch.Tensor) else None for own in tree_leaves(values)
+    )
