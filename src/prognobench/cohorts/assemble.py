@@ -45,7 +45,7 @@ def assemble(
     Columns come in the order of the cohort's table: the standard ones, the endpoints each with
     its day, then the others as they stand. Text is stripped, an empty one is missing, and of ids,
     paths, sites and views so is a word such as ``NA``; numbers are floats; endpoints are nullable
-    integers, and a patient's images without a label or with a later day have that of the others;
+    integers, and a patient's images without a label or its day have those of the others;
     views are in upper case; a missing site is ``unknown``, and where the rows have no site at all
     the cohort is one site with its name. A clinical column ``target`` is renamed, since that is
     what the label is called in a task.
@@ -152,12 +152,13 @@ def _words(cells: pd.Series) -> pd.Series:
 def _of_patients(table: pd.DataFrame, endpoints: list[str]) -> pd.DataFrame:
     """Give every image its patient's outcomes: the one that has them may be left out later.
 
-    Labels that contradict each other stay as they are.
+    Labels and days that contradict each other stay as they are.
     """
     for endpoint in endpoints:
         labels = table["patient_id"].map(patient_labels(table, endpoint)).astype("Int64")
         table[endpoint] = table[endpoint].fillna(labels)
-        table[outcome_day_column(endpoint)] = outcome_days(table, endpoint)
+        day = outcome_day_column(endpoint)
+        table[day] = table[day].fillna(outcome_days(table, endpoint))
     return table
 
 

@@ -156,8 +156,8 @@ class Task:
     def about_images(self) -> str:
         """Return the hash of what is known of each image besides pixels and target."""
         columns = ["image_id", "site", "view", *clinical_columns(self.cohort)]
-        rows = sorted(zip(*(self.table[name].map(cell_text) for name in columns), strict=True))
-        return identity({"columns": columns, "images": rows})
+        cells = ([cell_text(cell) or "" for cell in self.table[name]] for name in columns)
+        return identity({"columns": columns, "images": sorted(zip(*cells, strict=True))})
 
 
 def select_task(cohort: Cohort, endpoint: str, policy: str = "first") -> Task:
