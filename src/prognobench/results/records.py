@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -66,9 +67,11 @@ class RunResult:
     train_info: dict[str, Any] = field(default_factory=dict)
     kind: Kind = "binary"
 
-    def stored(self) -> pd.DataFrame:
-        """Return the columns of the predictions that are stored."""
-        return self.predictions[list(PREDICTION_COLUMNS[self.kind])]
+    def file(self) -> bytes:
+        """Return the Parquet file of the columns of the predictions that are stored."""
+        stream = io.BytesIO()
+        self.predictions[list(PREDICTION_COLUMNS[self.kind])].to_parquet(stream, index=False)
+        return stream.getvalue()
 
     def columns(self) -> dict[str, Any]:
         """Return what of it a store has in columns, besides the predictions."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import io
 import logging
 import threading
 import uuid
@@ -214,9 +213,7 @@ class SharedStore:
         return {run for run, own in results.items() if self._finish(run, own, environment)}
 
     def _finish(self, run: str, result: RunResult, environment: dict[str, Any]) -> bool:
-        stream = io.BytesIO()
-        result.stored().to_parquet(stream, index=False)
-        written = stream.getvalue()
+        written = result.file()
         return self._end(
             run,
             **result.columns(),

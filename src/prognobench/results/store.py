@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -31,14 +31,6 @@ _NUMBERS = ("level", "lr", "validation_score", "prior_logit_shift", "threshold",
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def _parquet_of(result: RunResult) -> Callable[[Path], object]:
-    return lambda path: result.stored().to_parquet(path, index=False)
-
-
-def _copy_of(predictions: bytes) -> Callable[[Path], object]:
-    return lambda path: path.write_bytes(predictions)
 
 
 def _ended(environment: dict[str, Any], digest: str) -> dict[str, Any]:
@@ -238,15 +230,17 @@ class ResultsStore:
 
     def finish(self, results: Mapping[str, RunResult], environment: dict[str, Any]) -> set[str]:
         """Keep what runs left: first their predictions, whole, then their states in one go."""
-        self._write({run: _parquet_of(result) for run, result in results.items()})
-        columns = {
-            run: {
-                **result.columns(),
-                **_ended(environment, file_digest(self.predictions_path(run))),
+        files = {run: result.file() for run, result in results.items()}
+        self._write(files)
+        self._end(
+            {
+                run: {
+                    **result.columns(),
+                    **_ended(environment, hashlib.sha256(files[run]).hexdigest()),
+                }
+                for run, result in results.items()
             }
-            for run, result in results.items()
-        }
-        self._end(columns)
+        )
         return set(results)
 
     def fail(self, run: str, reason: str, environment: dict[str, Any]) -> bool:
@@ -311,20 +305,20 @@ class ResultsStore:
         for outcome in outcomes:
             if outcome.run in done and not outcome.is_whole:
                 raise ValueError(f"the predictions of the run {outcome.run} are damaged")
-        self._write({run: _copy_of(own) for run, own in done.items()})
+        self._write(done)
         self._end({own.run: own.columns for own in outcomes})
 
     def close(self) -> None:
         """Close the database."""
         self._engine.dispose()
 
-    def _write(self, predictions: Mapping[str, Callable[[Path], object]]) -> None:
-        """Have the predictions of runs written, each whole or not at all."""
+    def _write(self, predictions: Mapping[str, bytes]) -> None:
+        """Write the files of predictions of runs, each whole or not at all."""
         (self.output / "results.db").stat()  # a folder that has gone is not begun anew
 
         def write(run: str) -> None:
             with atomic_path(self.predictions_path(run)) as temporary:
-                predictions[run](temporary)
+                temporary.write_bytes(predictions[run])
 
         with ThreadPoolExecutor(_WRITERS) as pool:
             # The list: errors come with what is taken.
