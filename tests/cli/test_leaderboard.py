@@ -7,7 +7,7 @@ import io
 import pandas as pd
 from rich.console import Console
 
-from prognobench.cli.leaderboard import _with_interval, print_leaderboard
+from prognobench.cli.leaderboard import _is_incomplete, _with_interval, print_leaderboard
 
 
 def printed(beats):
@@ -17,6 +17,7 @@ def printed(beats):
             "backbone": "control" if own is None else "net",
             "strategy": name,
             "best_group": False,
+            "state": "done",
             "control": None if own is None else "age_and_sex",
             "beats_controls": own,
         }
@@ -45,3 +46,10 @@ def test_a_table_in_which_nobody_does_says_so_and_one_without_such_says_nothing(
 def test_an_estimate_without_an_interval_is_printed_as_such():
     table = pd.DataFrame({"estimate": [0.5], "ci_low": [float("nan")], "ci_high": [float("nan")]})
     assert _with_interval(table.iloc[0].to_dict(), "estimate") == "0.500 (no interval)"
+
+
+def test_a_candidate_with_runs_missing_is_not_said_to_be_as_good():
+    rows = [{"best_group": True, "state": state} for state in ("done", "partial", "done")]
+    best = pd.Series(rows[0])
+    assert [_is_incomplete(row, best) for row in rows] == [False, True, False]
+    assert not _is_incomplete(rows[1], pd.Series(rows[1]))

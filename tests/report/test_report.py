@@ -260,14 +260,32 @@ def test_one_candidate_and_undecided_ones_are_said_so(content):
     two = small(content, leaderboard=board.assign(best_group=True))
     found = answers(two, cells(two))[0].main
     assert found.comparison == "These data cannot tell any of the 2 candidates apart."
-    assert found.undecided
+    assert found.verdict == "undecided"
     one = small(content, leaderboard=board.iloc[:1])
     found = answers(one, cells(one))[0].main
     assert found.comparison == "It is the only candidate with a result."
+    assert not found.verdict
     tied = small(content, leaderboard=board.assign(best_group=True, rank=1))
     assert "(the same estimate)" in answers(tied, cells(tied))[0].main.headline
     chance = small(content, leaderboard=board.assign(ci_low=-0.1))
     assert any("chance" in limit for limit in answers(chance, cells(chance))[0].limits)
+
+
+def test_nothing_is_decided_while_runs_are_missing(content):
+    board = content.leaderboard.query("regime == 'full_data' and rank <= 2").copy()
+
+    def main(state, *empty, best=(True, False)):
+        own = board.assign(state=["done", state], best_group=list(best))
+        own.loc[own.index[1], list(empty)] = np.nan
+        one = small(content, leaderboard=own)
+        return answers(one, cells(one))[0].main
+
+    assert main("done").verdict == "decided"
+    assert main("partial", best=(True, True)).verdict == "runs missing"
+    alone = main("pending", "estimate", "rank")
+    assert alone.verdict == "runs missing"
+    assert alone.comparison.endswith("with a result. 1 candidate has no result.")
+    assert not main("not_applicable", "estimate", "rank").verdict
 
 
 def test_a_difference_without_an_interval_is_said_not_to_be_tested(content):

@@ -9,6 +9,7 @@ import pandas as pd
 from rich.console import Console
 
 from prognobench.cli.tables import print_table
+from prognobench.evaluation.evaluated import PARTIAL
 from prognobench.evaluation.metrics import METRICS
 from prognobench.report.words import listing
 
@@ -41,7 +42,7 @@ def print_leaderboard(leaderboard: pd.DataFrame, console: Console) -> None:
         title = f"{first['dataset']}, {first['endpoint']}, {first['regime']}{drawn}"
         rows = [
             {
-                "": "=" if row["best_group"] else "",
+                "": "=" if row["best_group"] and not _is_incomplete(row, first) else "",
                 "backbone": row["backbone"],
                 "strategy": row["strategy"],
                 **{metric: _with_interval(row, column) for metric, column in shown.items()},
@@ -54,6 +55,11 @@ def print_leaderboard(leaderboard: pd.DataFrame, console: Console) -> None:
             console.print(told, highlight=False, markup=False, soft_wrap=True)
         console.print()
     console.print("= cannot be told apart from the best of its table")
+
+
+def _is_incomplete(row: Mapping[Hashable, Any], best: pd.Series) -> bool:
+    """Say whether a row has missing runs where the best has none: it is compared with nobody."""
+    return bool(row["state"] == PARTIAL != best["state"])
 
 
 def _unbeaten(own: pd.DataFrame) -> str:

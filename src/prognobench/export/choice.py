@@ -10,6 +10,7 @@ import pandas as pd
 
 from prognobench.errors import UserError, nearest
 from prognobench.evaluation.controls import CONTROL, is_control
+from prognobench.evaluation.evaluated import PARTIAL
 from prognobench.evaluation.metrics import METRICS
 from prognobench.evaluation.patients import Predictions
 from prognobench.evaluation.tables import leaderboard
@@ -208,16 +209,24 @@ def _findings(row: Mapping[str, Any], candidates: list[dict[str, Any]]) -> list[
     metric = METRICS[row["metric"]]
     ranked = [own for own in candidates if own["estimate"] is not None]
     first = min(ranked, key=lambda own: (own["rank"] is None, own["rank"]))
-    alike = [_name(own) for own in ranked if own["best_group"] and _name(own) != _name(row)]
+    compared = [own for own in ranked if not own["state"] == PARTIAL != first["state"]]
+    alike = [_name(own) for own in compared if own["best_group"] and _name(own) != _name(row)]
     told = f"{metric.title} {_with_interval(row)}"
     found = []
     if _name(first) == _name(row):
         found.append(f"{_name(row)} has the best estimate of {len(ranked)} candidates: {told}.")
+        if len(compared) < len(candidates):
+            found.append(
+                f"{len(candidates) - len(compared)} candidates have runs missing and are compared "
+                "with none."
+            )
         if alike:
             found.append(f"It cannot be told apart from {_listed(alike)} by these patients.")
     else:
         found.append(f"{_name(row)} was chosen by the user, not by rank: {told}.")
         what = "cannot be told apart from" if row["best_group"] else "is worse than"
+        if row not in compared:
+            what = "has runs missing and is not compared with"
         found.append(f"It {what} the best, {_name(first)}: {_with_interval(first)}.")
     if row["control"] is None:
         found.append("It was compared with no control, so that nothing shows what it reads.")

@@ -27,7 +27,8 @@ class Finding:
         controls: Whether it beats the controls, and by how much.
         calibration: Whether its probabilities can be read as risks.
         cost: What it costs, and who of those as good costs least.
-        undecided: Whether somebody cannot be told apart from the best.
+        verdict: ``decided``, ``undecided`` where somebody cannot be told apart from the best, or
+            ``runs missing`` of a candidate that may be as good; empty where nobody is compared.
         row: For the table of settings: the best, its estimate, those who cannot be told apart,
             the difference to the best control.
     """
@@ -39,7 +40,7 @@ class Finding:
     controls: str
     calibration: str
     cost: str
-    undecided: bool
+    verdict: str
     row: tuple[str, str, str, str]
 
 
@@ -117,7 +118,7 @@ def _finding(content: ReportContent, cell: Cell) -> Finding:
     if not cell.ranked:
         nobody = "No candidate has a result."
         missing = (nobody, words.MISSING, words.MISSING, words.MISSING)
-        return Finding(cell.setting, nobody, "", "", "", "", "", False, missing)
+        return Finding(cell.setting, nobody, "", "", "", "", "", "", missing)
     first = cell.ranked[0]
     leaders = [row for row in cell.ranked if row["rank"] == first["rank"]]
     names = words.listing(map(words.candidate, leaders))
@@ -135,7 +136,7 @@ def _finding(content: ReportContent, cell: Cell) -> Finding:
         _over_controls(cell, first),
         _calibration(content, cell, first),
         _cost(cell, first),
-        len(cell.best) > 1,
+        _verdict(cell),
         (
             names,
             words.value_with_interval(first, cell.metric, cell.metric),
@@ -156,10 +157,13 @@ def _measured(row: Mapping[str, Any], metric: Metric, cell: Cell) -> str:
 
 def _comparison(cell: Cell, leaders: Sequence[Mapping[str, Any]]) -> str:
     """Say who cannot be told apart from the best, and how many are worse."""
+    without = cell.without_result
+    have = "have" if len(without) > 1 else "has"
+    lacking = f" {words.plural(len(without), 'candidate')} {have} no result." if without else ""
     if len(cell.ranked) == 1:
-        return "It is the only candidate with a result."
+        return f"It is the only candidate with a result.{lacking}"
     if len(cell.best) == len(cell.ranked):
-        return f"These data cannot tell any of the {len(cell.ranked)} candidates apart."
+        return f"These data cannot tell any of the {len(cell.ranked)} candidates apart.{lacking}"
     missing = cell.incomplete
     worse = len(cell.ranked) - len(cell.best) - len(missing)
     told = ["1 candidate is worse." if worse == 1 else f"{worse} candidates are worse."]
@@ -173,7 +177,16 @@ def _comparison(cell: Cell, leaders: Sequence[Mapping[str, Any]]) -> str:
         told.insert(0, f"{amount} cannot be told apart from it: {named}.")
     elif len(leaders) == 1 and worse:
         told.insert(0, f"It is told apart from {'the others' if missing else 'all others'}:")
-    return " ".join(told)
+    return " ".join(told) + lacking
+
+
+def _verdict(cell: Cell) -> str:
+    """Say whether the best candidate is told apart from all others."""
+    if len(cell.best) > 1:
+        return "undecided"
+    if cell.incomplete or cell.without_result:
+        return "runs missing"
+    return "decided" if len(cell.ranked) > 1 else ""
 
 
 def _over_controls(cell: Cell, first: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from prognobench.evaluation.cells import SETTING
+from prognobench.evaluation.choice import IMPOSSIBLE
 from prognobench.evaluation.controls import is_control
 from prognobench.evaluation.detail import main_cells
 from prognobench.evaluation.evaluated import PARTIAL
@@ -147,6 +148,13 @@ class Cell:
     def best(self) -> tuple[Mapping[str, Any], ...]:
         """The ranked rows that cannot be told apart from the best, the best included."""
         return tuple(row for row in self.ranked if self.is_best(row))
+
+    @property
+    def without_result(self) -> tuple[Mapping[str, Any], ...]:
+        """The rows without an estimate that could have one: runs are to be done, or failed."""
+        return tuple(
+            row for row in self.rows if row["estimate"] is None and row["state"] not in IMPOSSIBLE
+        )
 
     @property
     def incomplete(self) -> tuple[Mapping[str, Any], ...]:
