@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from prognobench.errors import UserError
@@ -137,7 +139,16 @@ MISTAKES = [
     ({"recipe": {"loss": "focal"}}, "recipe.loss: a solved linear probe"),
     ({"recipe": {"imbalance": "smote"}}, "recipe.imbalance"),
     ({"recipe": 3}, "recipe"),
-    ({"strategies": [{"name": "lora", "lr": [1e-3, 1e-3]}]}, "names a learning rate twice"),
+    ({"strategies": [{"name": "lora", "lr": [1e-3, 1e-3]}]}, "lr of lora .* names a value twice"),
+    ({"strategies": [{"name": "lora", "r": []}]}, "r of lora is empty"),
+    ({"strategies": [{"name": "lora", "lr": [1e-3, math.inf]}]}, "lr of lora.*finite"),
+    ({"strategies": [{"name": "linear", "fixed_C": math.inf}]}, "fixed_C of linear.*finite"),
+    ({"strategies": [{"name": "linear", "C": [math.inf]}]}, "C of linear.*finite"),
+    ({"recipe": {"head_lr": math.inf}}, "recipe.head_lr.*finite"),
+    ({"recipe": {"gradient_clip": math.inf}}, "recipe.gradient_clip.*finite"),
+    ({"seeds": [10**22]}, "seeds"),
+    ({"regimes": [{"name": "few_shot", "shots": [2, 2]}]}, "shots: a value stands in it twice"),
+    ({"regimes": [{"name": "train_size", "fractions": [1.0, 1]}]}, "fractions: a value"),
     ({"strategies": [{"name": "lora", "lr": []}]}, "lr of lora is empty"),
     ({"strategies": [{"name": "full", "lr": [1e-3, -1.0]}]}, "lr of full"),
     ({"strategies": [{"name": "linear", "lr": 0.1, "C": [1.0]}]}, "give C .* or lr"),

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from prognobench.cohorts.outcome_kinds import Kind
 from prognobench.errors import UserError, nearest
@@ -22,7 +22,15 @@ from prognobench.splits.subsample import imbalance_splits, train_size_splits
 
 
 class _Regime(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _no_value_twice(self) -> Self:
+        for key in ("shots", "fractions", "event_rates"):
+            values = getattr(self, key, ())
+            if len(set(values)) < len(values):
+                raise ValueError(f"{key}: a value stands in it twice")
+        return self
 
 
 class _CrossValidation(_Regime):

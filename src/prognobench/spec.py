@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -24,9 +24,11 @@ from prognobench.strategies.strategy import PEFT_PREFIX, Strategy, get_strategy
 from prognobench.training.presets import fill_in
 from prognobench.training.recipe import Recipe
 
+_Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class EvaluationSpec(_Part):
@@ -121,9 +123,8 @@ class StrategySpec(BaseModel):
         """
         given = dict(self.model_extra or {})
         rates = given.pop("lr", None)
-        grid = [{"lr": lr} for lr in rates] if isinstance(rates, list) else [{"lr": rates}]
-        if rates is None:
-            grid = [{}]
+        several = rates if isinstance(rates, list) else [rates]
+        grid = [{"lr": lr} for lr in several] if rates is not None else [{}]
         fields = self.strategy().options.model_fields
         asked = {
             key: value
@@ -144,12 +145,11 @@ class StrategySpec(BaseModel):
     def check(self) -> None:
         """Raise :class:`UserError` when an option is unknown or out of range."""
         strategy = self.strategy()
-        rates = (self.model_extra or {}).get("lr")
-        if isinstance(rates, list) and len({*map(repr, rates)}) < max(1, len(rates)):
-            raise UserError(
-                f"strategies: lr of {self.name} is empty or names a learning rate twice: "
-                "name different ones"
-            )
+        for key, values in (self.model_extra or {}).items():
+            if isinstance(values, list) and len({*map(repr, values)}) < max(1, len(values)):
+                raise UserError(
+                    f"strategies: {key} of {self.name} is empty or names a value twice: mend it"
+                )
         for options in [one for variant in self.variants() for one in variant.grid]:
             try:
                 strategy.resolve(options, "vit")
@@ -234,7 +234,7 @@ class BenchmarkSpec(_Part):
     backbones: tuple[BackboneSpec, ...] = Field(min_length=1)
     strategies: tuple[StrategySpec, ...] = Field(min_length=1)
     regimes: tuple[RegimeSpec, ...] = Field(default=(FullDataSpec(),), min_length=1)
-    seeds: tuple[int, ...] = Field(default=(42,), min_length=1)
+    seeds: tuple[_Seed, ...] = Field(default=(42,), min_length=1)
     images: ImagesSpec = ImagesSpec()
     recipe: Recipe = Recipe()
     evaluation: EvaluationSpec = EvaluationSpec()

@@ -107,3 +107,17 @@ def test_a_file_that_is_no_database_is_a_sentence(tmp_path):
     (tmp_path / "results.db").write_text("not a database, whatever its name says")
     with pytest.raises(UserError, match="cannot be used"):
         ResultsStore(tmp_path)
+
+
+def test_an_emptied_database_beside_predictions_is_not_taken_for_a_new_one(tmp_path):
+    store = ResultsStore(tmp_path)
+    store.register([record("a")], [{"n": 1}])
+    store.finish({"a": result()}, {})
+    store.close()
+    (tmp_path / "results.db").write_bytes(b"")
+    with pytest.raises(UserError, match="is empty though there are predictions"):
+        ResultsStore(tmp_path)
+    assert not (tmp_path / "results.db").stat().st_size
+    # A run that was killed before it wrote anything leaves the same, and is gone on with.
+    (tmp_path / "predictions" / "a.parquet").unlink()
+    ResultsStore(tmp_path).close()

@@ -22,7 +22,7 @@ class ImagesSpec(BaseModel):
             all of them, ``drop`` takes them out of the cohort. Both are counted.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     percentiles: tuple[float, float] | None = None
     lung_crop: bool = False

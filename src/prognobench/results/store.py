@@ -33,6 +33,19 @@ def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
+def _refuse_emptied(output: Path) -> None:
+    """Raise :class:`UserError` where there are predictions, and the database has no byte.
+
+    SQLite takes such a file for a new database, and every table would be of no run.
+    """
+    path = output / "results.db"
+    if path.is_file() and not path.stat().st_size and any(output.glob("predictions/*.parquet")):
+        raise UserError(
+            f"{path} is empty though there are predictions beside it: put back a copy of it, or "
+            "delete it to have the runs done anew"
+        )
+
+
 def _ended(environment: dict[str, Any], digest: str) -> dict[str, Any]:
     return {"finished": _now(), "environment": environment, "predictions_sha256": digest}
 
@@ -86,6 +99,7 @@ class ResultsStore:
         """
         self.output = output
         self._written: dict[str, str] = {}
+        _refuse_emptied(output)
         try:
             (output / "predictions").mkdir(parents=True, exist_ok=True)
             # Many runs share what they were trained on, word for word.

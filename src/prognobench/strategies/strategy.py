@@ -44,7 +44,7 @@ _NO_STRATEGIES = {"strategy", "adapters", "peft_methods", "trial", "compatibilit
 class StrategyOptions(BaseModel):
     """Options that every strategy takes; a strategy's own model adds to them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class GradientOptions(StrategyOptions):

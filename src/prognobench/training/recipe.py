@@ -51,7 +51,7 @@ class Recipe(BaseModel):
             where hardware and network suit it). What is judged is always computed in float32.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     preset: Literal["default", "paper"] = "default"
     epochs: int = Field(default=50, ge=1)
