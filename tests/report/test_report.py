@@ -316,6 +316,25 @@ def test_a_large_contact_sheet_is_made_smaller(tmp_path, content):
     assert len(base64.b64decode(found[1])) < LARGEST_SHEET
 
 
+def test_damaged_pictures_are_left_out_of_the_page_and_counted(tmp_path, content):
+    large, cut, whole = (tmp_path / f"{name}.png" for name in ("large", "cut", "whole"))
+    large.write_bytes(b"no picture " * (LARGEST_SHEET // 10))
+    Image.fromarray(np.arange(2500, dtype=np.uint8).reshape(50, 50)).save(whole)
+    cut.write_bytes(whole.read_bytes()[:-200])
+    garbage = tmp_path / "garbage.png"
+    garbage.write_bytes(b"no picture")
+    (maps,) = content.saliency
+    examples = [{**maps.examples[0], "picture": garbage}, *maps.examples[1:]]
+    nothing = content.leaderboard.iloc[:0]
+    bare = small(content, leaderboard=nothing, ranks=nothing.iloc[:, :0])
+    shown = Saliency(maps.task, maps.about, examples)
+    page = render(small(bare, contact_sheets=[large, cut, whole], saliency=[shown]))
+    assert page.count("data:image/png") == 1
+    assert page.count("data:image/jpeg") == 1
+    assert "Not shown, as the file cannot be read: 3 pictures." in page
+    assert "cannot be read" not in render(small(bare, contact_sheets=[whole], saliency=[maps]))
+
+
 def test_pictures_of_patients_can_be_left_out(content):
     nothing = content.leaderboard.iloc[:0]
     page = render(small(content, leaderboard=nothing, images=False))

@@ -7,7 +7,7 @@ import hashlib
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import pandas as pd
 from pyarrow.compute import Expression, field
 
 from prognobench.errors import UserError
+from prognobench.evaluation.choice import IMPOSSIBLE
 from prognobench.evaluation.detail import Details
 from prognobench.evaluation.metrics import SHOWN, headline_of
 from prognobench.files import file_digest
@@ -33,8 +34,9 @@ from prognobench.report.page import write_report
 from prognobench.report.remembered import evaluation_key, facts, keep, recall
 from prognobench.results.records import RunState
 from prognobench.results.store import ResultsStore
-from prognobench.saliency.folder import DESCRIPTION, FOLDER
+from prognobench.saliency.folder import DESCRIPTION, task_folder
 from prognobench.spec import BenchmarkSpec, load_spec
+from prognobench.splits.split import split_path
 
 Tables: TypeAlias = dict[str, pd.DataFrame]
 """Tables by their file names."""
@@ -227,22 +229,28 @@ def _page(output: Path, made: Evaluated, images: bool | None) -> Path:
             flows=about["flows"],
             audits={task: _audit_facts(audits[task]) for task in about["flows"] if task in audits},
             audit=audits,
-            contact_sheets=sorted((output / "cohort").glob("contact_sheet*.png")),
+            contact_sheets=_contact_sheets(output / "cohort", len(about["cohorts"])),
             images=spec.report.images if images is None else images,
-            saliency=_saliency(output / FOLDER) if spec.report.saliency else [],
+            saliency=_saliency(output, about["flows"]) if spec.report.saliency else [],
             curves=made.details.curves,
             subgroups=made.details.subgroups,
-            digests=_digests(output),
+            digests=_digests(output, made.runs),
             environment=_environments(done),
             backbones=_backbones(spec),
         ),
     )
 
 
-def _saliency(folder: Path) -> list[Saliency]:
-    """Return the maps of an output folder; a folder that cannot be read has none."""
+def _contact_sheets(folder: Path, cohorts: int) -> list[Path]:
+    """Return the contact sheets that are there of this many cohorts, and none of earlier ones."""
+    others = (f"contact_sheet_{number}.png" for number in range(2, cohorts + 1))
+    return [folder / name for name in ("contact_sheet.png", *others) if (folder / name).is_file()]
+
+
+def _saliency(output: Path, tasks: Iterable[str]) -> list[Saliency]:
+    """Return the maps of these tasks; a folder that cannot be read has none."""
     found = []
-    for path in sorted(folder.glob(f"*/{DESCRIPTION}")):
+    for path in sorted(task_folder(output, task) / DESCRIPTION for task in tasks):
         try:
             about = json.loads(path.read_text(encoding="utf-8"))
             examples = [
@@ -255,9 +263,15 @@ def _saliency(folder: Path) -> list[Saliency]:
     return found
 
 
-def _digests(output: Path) -> dict[str, str]:
-    """Return digests of what decides the results."""
-    splits = sorted((output / "splits").rglob("*.csv"))
+def _digests(output: Path, runs: pd.DataFrame) -> dict[str, str]:
+    """Return digests of what decides the results: of splits those that runs could be done on."""
+    used = runs.loc[~runs["state"].isin(IMPOSSIBLE), ["dataset", "endpoint", "split"]]
+    places = used.drop_duplicates().itertuples(index=False, name=None)
+    paths = (
+        split_path(output / "splits", f"{dataset}/{endpoint}", str(split))
+        for dataset, endpoint, split in places
+    )
+    splits = sorted(path for path in paths if path.is_file())
     named = "".join(f"{path.relative_to(output)} {file_digest(path)}\n" for path in splits)
     found = {}
     for name in ("benchmark.yaml", "cohort/manifest.parquet"):

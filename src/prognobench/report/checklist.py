@@ -11,7 +11,7 @@ import yaml
 
 from prognobench import __version__
 from prognobench.cohorts.outcome_kinds import Kind
-from prognobench.report import words
+from prognobench.report import checklist_spec, words
 from prognobench.report.checklist_items import GUIDELINES
 from prognobench.report.content import Cell, ReportContent
 
@@ -61,7 +61,8 @@ def facts(content: ReportContent, found: Sequence[Cell]) -> dict[str, str]:
     tasks = list(dict.fromkeys(cell.task for cell in found))
     kinds = [kind for kind in OUTPUTS if any(cell.metric.kind == kind for cell in found)]
     known = {
-        **_about_data(content, tasks),
+        **_about_data(content, tasks, spec),
+        **_about_images(content, found, spec),
         **_about_models(content, recipe),
         **_about_kinds(kinds or ["binary"], recipe),
         **_about_results(content, found),
@@ -75,6 +76,7 @@ def facts(content: ReportContent, found: Sequence[Cell]) -> dict[str, str]:
         "code": f"prognobench {__version__}, Apache-2.0; versions of all libraries are in the "
         "appendix.",
         "software": f"prognobench {__version__}; see versions and hardware in the appendix.",
+        "robustness": checklist_spec.robustness(spec),
         "pseudonyms": "Patients and images have pseudonyms in this report, or no name at all.",
     }
     if not tasks:
@@ -87,7 +89,9 @@ def _distinct(content: ReportContent, column: str) -> int:
     return int(own[column].nunique())
 
 
-def _about_data(content: ReportContent, tasks: Sequence[str]) -> dict[str, str]:
+def _about_data(
+    content: ReportContent, tasks: Sequence[str], spec: Mapping[str, Any]
+) -> dict[str, str]:
     flat = _flat(content.provenance)
     titles = [str(one["title"]) for one in flat if one.get("title")]
     versions = [str(one["version"]) for one in flat if one.get("version")]
@@ -108,9 +112,7 @@ def _about_data(content: ReportContent, tasks: Sequence[str]) -> dict[str, str]:
         for name, groups in audit.items()
         if name.endswith(" by site") and isinstance(groups, Mapping)
     }
-    missing = [
-        audit["missing values"] for audit in content.audits.values() if "missing values" in audit
-    ]
+    missing = any("missing values" in audit for audit in content.audits.values())
     return {
         "source": ". ".join([*titles, *(f"Version {name}" for name in versions)])
         + ("." if titles or versions else ""),
@@ -132,19 +134,21 @@ def _about_data(content: ReportContent, tasks: Sequence[str]) -> dict[str, str]:
             f"{task}: {text}" for task, text in content.outcomes.items() if task in tasks
         ),
         "size": "; ".join(sizes),
-        "missing": "Counted by column in the audit; only controls read such columns, filled by the "
-        "training part's median."
-        if missing
-        else "",
-        "timing": "Images taken after the outcome are left out where dates are known; see the flow "
-        "and the audit's warnings.",
+        "missing": checklist_spec.missing(spec) if missing else "",
         "characteristics": "Events by sex, age band, site and view are in the audit."
         if any(" by " in name for audit in content.audits.values() for name in audit)
         else "",
-        "predictors": "The image alone; clinical columns are used by the controls only.",
-        "preprocessing": "Every image becomes 8-bit grey, is padded to a square and resized "
-        "once to "
-        "the backbone's input; the backbone's own normalisation follows.",
+    }
+
+
+def _about_images(
+    content: ReportContent, found: Sequence[Cell], spec: Mapping[str, Any]
+) -> dict[str, str]:
+    kinds = {cell.task: cell.metric.kind for cell in found}
+    return {
+        "timing": checklist_spec.timing(spec, list(content.flows) or list(kinds), kinds),
+        "predictors": checklist_spec.predictors(spec),
+        "preprocessing": checklist_spec.preprocessing(spec),
     }
 
 
@@ -241,8 +245,6 @@ def _about_results(content: ReportContent, found: Sequence[Cell]) -> dict[str, s
         if elsewhere
         else "None: development and test patients are of the same cohort, and there was no "
         "external test.",
-        "robustness": "Controls that read no lung (view, site, border, image statistics) stand in "
-        "every table; the audit looks for shortcuts.",
         "saliency": "Maps of where the best candidate looked, with a sanity check."
         if any(own.examples for own in content.saliency)
         else "",

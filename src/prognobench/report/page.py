@@ -134,6 +134,9 @@ def build(content: ReportContent) -> Rendered:
         audit=audit,
         contact_sheets=[sheet for sheet in sheets if sheet is not None],
         pictures_left_out=pictures.left_out,
+        pictures_unreadable=words.plural(pictures.unreadable, "picture")
+        if pictures.unreadable
+        else "",
         tables=by_name,
         totals=view.totals(content),
         environment=view.named_values(content.environment),

@@ -20,30 +20,41 @@ EXAMPLE_WIDTH = 448
 MOST_BYTES = 3_000_000
 """Bytes of all pictures of a page."""
 
+DAMAGED = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises for files that are missing, broken or no pictures."""
+
 
 class Pictures:
     """Embeds pictures until the page has as many as it may.
 
     Attributes:
         left_out: How many did not find room.
+        unreadable: How many are missing or damaged.
     """
 
     def __init__(self, budget: int = MOST_BYTES) -> None:
         self._budget = budget
         self.left_out = 0
+        self.unreadable = 0
 
     def sheet(self, path: Path) -> str | None:
         """Return a contact sheet as a data address, None where it cannot be shown."""
-        if not path.is_file():
-            return None
-        data, kind = path.read_bytes(), "png"
-        if len(data) > LARGEST_SHEET:
-            data, kind = _reduced(path, SHEET_WIDTH), "jpeg"
-        return self._address(data, kind)
+        return self._shown(path, SHEET_WIDTH, LARGEST_SHEET)
 
     def example(self, path: Path) -> str | None:
         """Return an image with its map as a data address, None where it cannot be shown."""
-        return self._address(_reduced(path, EXAMPLE_WIDTH), "jpeg") if path.is_file() else None
+        return self._shown(path, EXAMPLE_WIDTH)
+
+    def _shown(self, path: Path, width: int, largest: int = 0) -> str | None:
+        """Return a picture as a data address, made smaller where it has more bytes than that."""
+        try:
+            reduced, data = _reduced(path, width), path.read_bytes()
+        except DAMAGED:
+            self.unreadable += 1
+            return None
+        if len(data) > largest:
+            return self._address(reduced, "jpeg")
+        return self._address(data, "png")
 
     def _address(self, data: bytes, kind: str) -> str | None:
         if len(data) > self._budget:
