@@ -187,3 +187,31 @@ def test_help_of_a_group_is_shown_where_its_verb_is_missing(call):
     code, _, errors = call("cohort")
     assert code == 2
     assert "Usage: prognobench cohort" in errors
+
+
+@pytest.mark.parametrize("name", ["benchmark.yaml", "mine.yaml"])
+def test_a_benchmark_file_is_not_overwritten_by_its_run(call, tmp_path, name):
+    """The output folder gets the resolved spec under a name that is the user's own as well."""
+    (tmp_path / "benchmark.yaml").write_text(f"# by hand\n{spec()}")
+    (tmp_path / "mine.yaml").write_text(spec())
+    check(call("run", name, "--output", "."), "benchmark.yaml would be overwritten", "--output")
+    assert (tmp_path / "benchmark.yaml").read_text() == f"# by hand\n{spec()}"
+    assert {path.name for path in tmp_path.iterdir()} == {"benchmark.yaml", "mine.yaml"}
+
+
+def test_a_cohort_is_not_overwritten_by_a_run(call, tmp_path):
+    (tmp_path / "mine.yaml").write_text(spec(cohort="{manifest: cohort/manifest.parquet}"))
+    (tmp_path / "cohort").mkdir()
+    (tmp_path / "cohort" / "manifest.parquet").write_text("by hand")
+    check(call("run", "mine.yaml", "--output", "."), "manifest.parquet would be overwritten")
+    assert (tmp_path / "cohort" / "manifest.parquet").read_text() == "by hand"
+
+
+def test_a_run_goes_on_from_the_benchmark_file_of_its_output(call, tmp_path):
+    short = {"report": "{saliency: false}", "audit": "{near_duplicates: false}"}
+    (tmp_path / "spec.yaml").write_text(spec(**short))
+    assert call("run", "spec.yaml", "--output", "out", "--limit", "1")[0] == 0
+    again = ["run", "out/benchmark.yaml", "--output", "out", "--limit", "0"]
+    assert call(*again)[0] == 0
+    (tmp_path / "out" / "results.db").unlink()
+    assert call(*again)[0] == 0
