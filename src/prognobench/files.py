@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import functools
 import hashlib
 import json
@@ -15,6 +16,7 @@ import logging
 import os
 import re
 import shutil
+import stat
 import sys
 import tempfile
 import time
@@ -71,6 +73,31 @@ def atomic_path(target: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
         _close(handle)
     sync_folder(target.parent)
+
+
+def require_writable(target: Path, *, folder: bool = False) -> None:
+    """Raise the ``OSError`` that a write would end in, for those who have long work before it.
+
+    Nothing is left behind, and no folder is made.
+
+    Args:
+        target: What shall be written; its folder need not exist.
+        folder: Whether it is a folder that is written into.
+    """
+    try:
+        is_folder = stat.S_ISDIR(target.stat().st_mode)
+    except FileNotFoundError:
+        is_folder = folder
+    if is_folder != folder:
+        code = errno.ENOTDIR if folder else errno.EISDIR
+        raise OSError(code, os.strerror(code), str(target))
+    place = target.absolute() if folder else target.absolute().parent
+    while not place.exists():
+        place = place.parent
+    # Permissions alone do not tell: a file system may be read-only, or full.
+    temporary, handle = _held(lambda: tempfile.mkstemp(dir=place, prefix=WRITING))
+    temporary.unlink(missing_ok=True)
+    _close(handle)
 
 
 @contextlib.contextmanager

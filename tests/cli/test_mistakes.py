@@ -133,7 +133,13 @@ ON_THE_COMMAND_LINE = [
     (["cohort", "build", "synthetic", "--output", "m.csv", "patients=x"], ["patients"]),
     (["cohort", "audit", "none.csv"], ["none.csv"]),
     (["cohort", "audit", "m.csv", "--endpoint", "icu"], ["m.csv"]),
-    (["cohort", "audit", "table.csv", "--policy", "frist"], ["1.png"]),
+    (["cohort", "build", "synthetic", "--output", "dir.csv", "patients=40"], ["dir.csv cannot be"]),
+    (["cohort", "build", "synthetic", "--output", "file/m.csv", "patients=40"], ["file/m.csv"]),
+    (["cohort", "build", "synthetic", "--output", f"{'m' * 300}.csv"], ["mmm.csv cannot be"]),
+    (["cohort", "build", "synthetic", "--output", f"{'m' * 245}.csv"], ["mmm.csv cannot be"]),
+    (["cohort", "audit", "table.csv", "--output", "file"], ["--output file cannot be written"]),
+    (["cohort", "audit", "table.csv", "--output", "file/x"], ["--output file/x cannot be"]),
+    (["cohort", "audit", "table.csv", "--policy", "frist"], ["did you mean 'first'"]),
     (["export", "nowhere", "--output", "m"], ["nowhere"]),
     (["export", "."], ["--output"]),
     (["predict", "nowhere", "file"], ["nowhere"]),
@@ -151,6 +157,7 @@ def test_a_mistake_on_the_command_line(call, tmp_path, words, told):
     (tmp_path / "spec.yaml").write_text(spec())
     (tmp_path / "table.csv").write_text(TABLE)
     (tmp_path / "file").write_text("no folder")
+    (tmp_path / "dir.csv").mkdir()
     check(call(*words), *told)
 
 
@@ -187,3 +194,78 @@ def test_help_of_a_group_is_shown_where_its_verb_is_missing(call):
     code, _, errors = call("cohort")
     assert code == 2
     assert "Usage: prognobench cohort" in errors
+
+
+@pytest.mark.parametrize("name", ["benchmark.yaml", "mine.yaml"])
+def test_a_benchmark_file_is_not_overwritten_by_its_run(call, tmp_path, name):
+    """The output folder gets the resolved spec under a name that is the user's own as well."""
+    (tmp_path / "benchmark.yaml").write_text(f"# by hand\n{spec()}")
+    (tmp_path / "mine.yaml").write_text(spec())
+    check(call("run", name, "--output", "."), "benchmark.yaml would be overwritten", "--output")
+    assert (tmp_path / "benchmark.yaml").read_text() == f"# by hand\n{spec()}"
+    assert {path.name for path in tmp_path.iterdir()} == {"benchmark.yaml", "mine.yaml"}
+
+
+def test_a_cohort_is_not_overwritten_by_a_run(call, tmp_path):
+    (tmp_path / "mine.yaml").write_text(spec(cohort="{manifest: cohort/manifest.parquet}"))
+    (tmp_path / "cohort").mkdir()
+    (tmp_path / "cohort" / "manifest.parquet").write_text("by hand")
+    check(call("run", "mine.yaml", "--output", "."), "manifest.parquet would be overwritten")
+    assert (tmp_path / "cohort" / "manifest.parquet").read_text() == "by hand"
+
+
+def test_a_run_goes_on_from_the_benchmark_file_of_its_output(call, tmp_path):
+    short = {"report": "{saliency: false}", "audit": "{near_duplicates: false}"}
+    (tmp_path / "spec.yaml").write_text(spec(**short))
+    assert call("run", "spec.yaml", "--output", "out", "--limit", "1")[0] == 0
+    again = ["run", "out/benchmark.yaml", "--output", "out", "--limit", "0"]
+    assert call(*again)[0] == 0
+    (tmp_path / "out" / "results.db").unlink()
+    assert call(*again)[0] == 0
+
+
+@pytest.mark.parametrize("output", ["own/table.csv", "own/../own/table.csv", "own/other.csv"])
+def test_a_table_is_not_overwritten_by_its_manifest(call, tmp_path, output):
+    (tmp_path / "own").mkdir()
+    for name in ("table.csv", "other.csv", "1.png", "2.png"):
+        (tmp_path / "own" / name).write_text(TABLE)
+    words = ["cohort", "build", "csv", "--root", "own", "table=own/table.csv", "--output"]
+    check(call(*words, output), f"{tmp_path / 'own'}", "would overwrite", "--output")
+    assert (tmp_path / output).read_text() == TABLE
+    # What was built before is built anew, in the folder that is read as well.
+    assert [call(*words, "own/new.csv")[0] for _ in range(2)] == [0, 0]
+
+
+def test_a_manifest_is_not_overwritten_by_one_that_is_built_of_it(call, tmp_path):
+    for name in ("1.png", "2.png"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "t.csv").write_text(TABLE)
+    assert call("cohort", "build", "csv", "table=t.csv", "--output", "m.csv")[0] == 0
+    check(call("cohort", "build", "csv", "table=m.csv", "--output", "m.csv"), "would overwrite")
+
+
+def test_a_policy_that_is_none_is_told_where_all_else_is_right(call, tmp_path):
+    assert call("cohort", "build", "synthetic", "patients=40", "--output", "m.csv")[0] == 0
+    check(call("cohort", "audit", "m.csv", "--policy", "frist"), "did you mean 'first'")
+
+
+def test_brackets_in_a_path_are_no_markup(call, tmp_path):
+    words = ["cohort", "build", "synthetic", "patients=40", "--output"]
+    for name in ("m[red].csv", "m[/b].csv", ":x:.csv"):
+        code, out, _ = call(*words, name)
+        assert code == 0
+        assert f"wrote {name} with" in out
+        assert (tmp_path / name).is_file()
+
+
+def test_consoles_print_what_they_are_given(capsys):
+    from prognobench.cli.console import results_console, talk_console
+    from prognobench.cli.tables import print_table
+
+    words = r"r/x[/b] [red] \[a] :x:"
+    results_console().print(f"report: {words}")
+    print_table(results_console(), [{"why": words}])
+    talk_console().print(words)
+    printed = capsys.readouterr()
+    assert printed.out.count(words) == 2
+    assert words in printed.err

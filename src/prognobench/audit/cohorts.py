@@ -22,7 +22,7 @@ from prognobench.audit.two_ids import alike_patients
 from prognobench.cohorts.checks import patient_labels
 from prognobench.cohorts.cohort import Cohort
 from prognobench.cohorts.participant_flow import participant_flow
-from prognobench.cohorts.task import Task, select_task
+from prognobench.cohorts.task import Task, check_policy, select_task
 from prognobench.errors import UserError
 
 NOT_SEARCHED = (
@@ -71,6 +71,7 @@ def audit_cohorts(
         UserError: When two cohorts have one name, the endpoint or policy is unknown, or no image
             of a cohort can be read.
     """
+    check_policy(policy)
     names = [cohort.name for cohort in cohorts]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +12,9 @@ from prognobench.cli.completion import complete_source
 from prognobench.cli.examples import epilog
 from prognobench.cli.options import JsonOption
 from prognobench.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 app = typer.Typer(help="Build and audit cohorts.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -41,17 +45,17 @@ def build(
 
     from prognobench.cli.console import results_console
     from prognobench.cli.tables import print_flow
-    from prognobench.cohorts.load import load_cohort
-    from prognobench.cohorts.manifest import check_manifest_name, write_manifest
+    from prognobench.cohorts.load import load_cohort, paths_read
+    from prognobench.cohorts.manifest import check_manifest_place, write_manifest
     from prognobench.cohorts.participant_flow import participant_flow
     from prognobench.cohorts.task import select_task
 
-    check_manifest_name(output)
     for option in options or ():
         if "=" not in option:
             raise UserError(f"'{option}' is no key=value: write for example table=outcomes.csv")
     given: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(options or ())))
     settings = {"source": source, **given} | ({} if root is None else {"root": root})
+    check_manifest_place(output, paths_read(settings))
     cohort = load_cohort(settings)
     write_manifest(cohort, output)
     console = results_console()
@@ -114,13 +118,20 @@ def audit(
     from prognobench.cli.console import results_console, talk_console
     from prognobench.cli.progress import progress
     from prognobench.cohorts.manifest import read_manifest
+    from prognobench.cohorts.task import check_policy
+    from prognobench.files import require_writable
 
+    check_policy(policy)
+    with _told(output):
+        if output is not None:
+            require_writable(output, folder=True)
     cohorts = [read_manifest(path) for path in manifests]
     with progress("images decoded", talk_console()) as step:
         found = audit_cohorts(
             cohorts, endpoint, policy, lambda done, total: step(done, total, "", None)
         )
-    written = [] if output is None else write_audit(found, cohorts, output)
+    with _told(output):
+        written = [] if output is None else write_audit(found, cohorts, output)
     if as_json:
         print(json.dumps(found.data, indent=2, default=str))
         return
@@ -128,3 +139,13 @@ def audit(
     print_audit(console, found)
     for path in written:
         console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def _told(output: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"--output {output} cannot be written ({error.strerror or error}): name another folder"
+        ) from error

@@ -21,7 +21,8 @@ def talk_console() -> Console:
 
 
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr)
+    # Paths and names are shown as they are, whatever brackets or colons stand in them.
+    console = Console(stderr=stderr, markup=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        return Console(stderr=stderr, width=WIDTH)
+        return Console(stderr=stderr, markup=False, emoji=False, width=WIDTH)
     return console

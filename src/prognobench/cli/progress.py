@@ -39,7 +39,7 @@ def progress(title: str, console: Console) -> Iterator[Step]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("{task.fields[left]}"),
-        TextColumn("{task.fields[last]}"),
+        TextColumn("{task.fields[last]}", markup=False),
     )
     with Bar(*columns, console=console) as bar:
         task = bar.add_task(title, total=None, left="", last="")

@@ -147,6 +147,7 @@ def run_spec(
     from prognobench.cli.progress import progress
     from prognobench.cli.tracking import about
     from prognobench.execution.benchmark import (
+        keep_foreign_files,
         register,
         run_benchmark,
         sole_use,
@@ -160,6 +161,7 @@ def run_spec(
     from prognobench.results.store import ResultsStore
     from prognobench.sinks.sink import Sinks
 
+    keep_foreign_files(spec, output)
     talk = talk_console()
     # With Ray each node has its own device.
     place = chosen_device(Device.CPU if executor == Executor.RAY else device)
@@ -192,12 +194,19 @@ def run_spec(
                 failures.extend([state.failed] if state.failed else [])
                 trackers.progress(state.finished, state.total, len(failures))
 
-            on_ray = device.value if executor == Executor.RAY else None
             with (
                 collecting(store, shared) if shared else contextlib.nullcontext(),
                 evaluating_ahead(output, len(pending)),
             ):
-                run_benchmark(prepared, pending, store, place, tell, shared=shared, on_ray=on_ray)
+                run_benchmark(
+                    prepared,
+                    pending,
+                    store,
+                    place,
+                    tell,
+                    shared=shared,
+                    on_ray=device.value if executor == Executor.RAY else None,
+                )
         if shared:
             collect(store, shared)
         built = _conclude(

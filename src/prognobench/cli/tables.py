@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from prognobench.cohorts.participant_flow import FlowStep
@@ -43,7 +43,7 @@ def print_table(
         # A long word, such as an address, goes on in the next line rather than being cut.
         table.add_column(key.replace("_", " "), justify=justify, no_wrap=kept, overflow="fold")
     for row in rows:
-        table.add_row(*("" if row[key] is None else escape(str(row[key])) for key in filled))
+        table.add_row(*("" if row[key] is None else Text(str(row[key])) for key in filled))
     console.print(table)
 
 

@@ -102,6 +102,21 @@ def load_cohort(settings: Mapping[str, Any]) -> Cohort:
     return source.read(check_options(name, source.options, given))
 
 
+def paths_read(settings: Mapping[str, Any]) -> list[Path]:
+    """Return the files and folders that the options of a source name.
+
+    Args:
+        settings: As :func:`load_cohort` takes them.
+
+    Raises:
+        UserError: When the source or an option is unknown.
+    """
+    name = str(settings["source"])
+    given = {str(key): value for key, value in settings.items() if key != "source"}
+    options = check_options(name, get_source(name).options, given)
+    return [value for _, value in options if isinstance(value, Path)]
+
+
 def check_options(
     source: str, model: type[SourceOptions], given: Mapping[str, Any]
 ) -> SourceOptions:

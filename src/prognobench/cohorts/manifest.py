@@ -7,10 +7,12 @@ needs no such file.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -37,7 +39,7 @@ from prognobench.cohorts.tables import (
     require_columns,
 )
 from prognobench.errors import UserError
-from prognobench.files import atomic_path, write_json, write_text
+from prognobench.files import atomic_path, require_writable, write_json, write_text
 
 _TEXT_COLUMNS = ("image_id", "patient_id", "path", "site", "view", LUNG_BOX, LUNG_MASK)
 _DAY = outcome_day_column("")
@@ -49,14 +51,37 @@ def provenance_path(manifest: Path) -> Path:
 
 
 def check_manifest_name(path: Path) -> None:
-    """Raise a :class:`UserError` when a path cannot be that of a manifest.
-
-    For those who read a cohort first, which may take long.
-    """
+    """Raise a :class:`UserError` when a path cannot be that of a manifest."""
     if path.suffix.lower() not in {".csv", ".parquet"}:
         raise UserError(
             f"the manifest {path} cannot be written: its name must end .csv or .parquet"
         )
+
+
+def check_manifest_place(path: Path, read: Iterable[Path] = ()) -> None:
+    """Check ahead, before a cohort is read, which may take long, that a manifest can be written.
+
+    Args:
+        path: The manifest.
+        read: Files and folders that the cohort is read from.
+
+    Raises:
+        UserError: When its name or folder is of no use, or what is read would be overwritten.
+    """
+    check_manifest_name(path)
+    beside = provenance_path(path)
+    with _told(path):
+        require_writable(path)
+        require_writable(beside)
+    for source in map(_real, read):
+        for written in map(_real, (path, beside)):
+            # In a folder that is read, only a manifest of before makes way for a new one.
+            inside = source in written.parents and not beside.exists()
+            if written == source or (inside and written.exists()):
+                raise UserError(
+                    f"the manifest {path} would overwrite {written}, which the cohort is read "
+                    "from: name another file with --output"
+                )
 
 
 def write_manifest(cohort: Cohort, path: Path) -> None:
@@ -67,9 +92,29 @@ def write_manifest(cohort: Cohort, path: Path) -> None:
         path: The table to write, ``.csv`` or ``.parquet``.
 
     Raises:
-        UserError: When the path has another suffix.
+        UserError: When the path has another suffix, or cannot be written to.
     """
     check_manifest_name(path)
+    with _told(path):
+        _write(cohort, path)
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"the manifest {path} cannot be written ({error.strerror or error}): "
+            "name another file with --output"
+        ) from error
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+def _write(cohort: Cohort, path: Path) -> None:
     if path.suffix.lower() == ".csv":
         write_text(path, _as_csv(cohort.table))
     else:

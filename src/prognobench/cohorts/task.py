@@ -160,6 +160,12 @@ class Task:
         return identity({"columns": columns, "images": sorted(zip(*cells, strict=True))})
 
 
+def check_policy(policy: str) -> None:
+    """Raise a :class:`UserError` that names the nearest policy when there is none of a name."""
+    if policy not in POLICIES:
+        raise UserError(f"unknown image policy '{policy}': {nearest(policy, POLICIES)}")
+
+
 def select_task(cohort: Cohort, endpoint: str, policy: str = "first") -> Task:
     """Restrict a cohort to one endpoint and to the images that may predict it.
 
@@ -187,8 +193,7 @@ def select_task(cohort: Cohort, endpoint: str, policy: str = "first") -> Task:
             f"the cohort '{cohort.name}' has no endpoint '{endpoint}': "
             f"{nearest(endpoint, cohort.all_endpoints)}"
         )
-    if policy not in POLICIES:
-        raise UserError(f"unknown image policy '{policy}': {nearest(policy, POLICIES)}")
+    check_policy(policy)
     if endpoint in cohort.others:
         select = _select_score if cohort.others[endpoint].kind == "ordinal" else _select_time
         return select(cohort, endpoint, policy)

@@ -30,7 +30,11 @@ from prognobench.results.outage import told
 from prognobench.results.records import RunState
 from prognobench.results.shared import SharedStore
 from prognobench.results.store import ResultsStore
+from prognobench.spec import BenchmarkSpec
 from prognobench.splits.split import read_split, write_split
+
+_SPEC = "benchmark.yaml"
+_MANIFEST = "cohort/manifest.parquet"
 
 GRACE = 2.0
 """Seconds in which the processes of a run that was killed let go of its output folder."""
@@ -68,6 +72,33 @@ def sole_use(output: Path) -> Iterator[None]:
             lock.release()
 
 
+def keep_foreign_files(spec: BenchmarkSpec, output: Path) -> None:
+    """Refuse a folder where a run would overwrite files that are of no run, before any work.
+
+    A benchmark file written by hand has the name that its resolved form gets in the output folder.
+    What a run wrote is told by the results.db that it makes first, or by saying just the same.
+
+    Raises:
+        UserError: Naming the file.
+    """
+    with contextlib.suppress(OSError):  # of a folder that cannot be used, sole_use tells
+        if (output / "results.db").exists() or _says(output / _SPEC, spec.as_yaml()):
+            return
+        for own in (output / _SPEC, output / _MANIFEST):
+            if own.exists():
+                raise UserError(
+                    f"{own} would be overwritten, and {output} holds no results.db of a run: "
+                    "name another folder with --output, or move that file elsewhere"
+                )
+
+
+def _says(path: Path, text: str) -> bool:
+    try:
+        return path.read_text(encoding="utf-8") == text
+    except (OSError, ValueError):
+        return False
+
+
 def write_preparation(prepared: Prepared, output: Path) -> None:
     """Write spec, cohort, audit, contact sheet and splits: all that stands before training.
 
@@ -80,7 +111,7 @@ def write_preparation(prepared: Prepared, output: Path) -> None:
     Raises:
         RuntimeError: When a written split does not say what was meant.
     """
-    write_text(output / "benchmark.yaml", prepared.spec.as_yaml())
+    write_text(output / _SPEC, prepared.spec.as_yaml())
     folder = output / "cohort"
     tables, about = [], []
     for own in prepared.cohorts:
@@ -95,7 +126,7 @@ def write_preparation(prepared: Prepared, output: Path) -> None:
                 },
             }
         )
-    with atomic_path(folder / "manifest.parquet") as temporary:
+    with atomic_path(output / _MANIFEST) as temporary:
         _of_one_kind(pd.concat(tables, ignore_index=True)).to_parquet(temporary, index=False)
     write_json(folder / "audit.json", _audit(prepared))
     flows = {task.name: [asdict(step) for step in task.flow()] for task in prepared.tasks}
