@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from build_cohort import cohort_of
-from prognobench.cohorts.checks import drop_not_frontal
+from prognobench.cohorts.checks import drop_not_frontal, with_outcomes_of_patients
 from prognobench.cohorts.radiograph_view import is_frontal
 from prognobench.cohorts.task import select_task
 from prognobench.errors import UserError
@@ -86,7 +86,7 @@ def test_outcomes_belong_to_the_patient_whichever_image_is_left_out_later():
             {"patient_id": "b"},
         ]
     )
-    table = drop_not_frontal(cohort).table
+    table = drop_not_frontal(with_outcomes_of_patients(cohort)).table
     assert table["icu"].tolist()[:3] == [1, 1, 0]
     assert table["icu"].isna().tolist() == [False, False, False, True]
     assert table["icu_day"].iloc[0] == 2

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from build_cohort import cohort_of
 from prognobench.cohorts.load import load_cohort
 from prognobench.cohorts.manifest import provenance_path, read_manifest, write_manifest
+from prognobench.cohorts.tables import is_missing
 from prognobench.cohorts.task import select_task
 from prognobench.errors import UserError
 
@@ -20,7 +21,7 @@ WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_
 NUMBERS = st.none() | st.floats(allow_nan=False)
 ROW = st.fixed_dictionaries(
     {
-        "patient_id": WORDS,
+        "patient_id": WORDS.filter(lambda text: not is_missing(text)),
         "site": st.none() | WORDS,
         "view": st.none() | st.sampled_from(["AP", "PA", "ap"]),
         "acquired": NUMBERS,

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from prognobench.cohorts.checks import outcome_days, patient_labels
 from prognobench.cohorts.cohort import (
     LUNG_BOX,
     LUNG_MASK,
@@ -45,10 +44,9 @@ def assemble(
     Columns come in the order of the cohort's table: the standard ones, the endpoints each with
     its day, then the others as they stand. Text is stripped, an empty one is missing, and of ids,
     paths, sites and views so is a word such as ``NA``; numbers are floats; endpoints are nullable
-    integers, and a patient's images without a label or its day have those of the others;
-    views are in upper case; a missing site is ``unknown``, and where the rows have no site at all
-    the cohort is one site with its name. A clinical column ``target`` is renamed, since that is
-    what the label is called in a task.
+    integers; views are in upper case; a missing site is ``unknown``, and where the rows have no
+    site at all the cohort is one site with its name. A clinical column ``target`` is renamed, since
+    that is what the label is called in a task.
 
     Args:
         name: Name of the cohort in results.
@@ -102,8 +100,7 @@ def assemble(
             numeric = pd.api.types.is_numeric_dtype(rows[column])
             label = f"{column} (as in the table)" if column == TARGET_COLUMN else str(column)
             data[label] = _floats(rows, column) if numeric else _text(rows[column])
-    timed = [name for name, outcome in others.items() if outcome.kind == "time_to_event"]
-    table = _of_patients(pd.DataFrame(data), [*endpoints, *timed])
+    table = pd.DataFrame(data)
     twice = table["image_id"][table["image_id"].duplicated()]
     if len(twice):
         raise UserError(
@@ -147,19 +144,6 @@ def _words(cells: pd.Series) -> pd.Series:
     """Return text of which words that stand for nothing are missing."""
     text = _text(cells)
     return text.mask(text.str.casefold().isin(MISSING_WORDS))
-
-
-def _of_patients(table: pd.DataFrame, endpoints: list[str]) -> pd.DataFrame:
-    """Give every image its patient's outcomes: the one that has them may be left out later.
-
-    Labels and days that contradict each other stay as they are.
-    """
-    for endpoint in endpoints:
-        labels = table["patient_id"].map(patient_labels(table, endpoint)).astype("Int64")
-        table[endpoint] = table[endpoint].fillna(labels)
-        day = outcome_day_column(endpoint)
-        table[day] = table[day].fillna(outcome_days(table, endpoint))
-    return table
 
 
 def _filled(rows: pd.DataFrame, word: str | None) -> pd.Series:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 
 from prognobench.cohorts.cohort import Cohort, outcome_day_column
@@ -61,13 +63,30 @@ def no_admission(patients: int) -> tuple[str, str]:
     )
 
 
+def with_outcomes_of_patients(cohort: Cohort) -> Cohort:
+    """Give every image its patient's outcomes, since the one that has them may be left out.
+
+    Labels and days that contradict each other stay as they are, and so do scores of images.
+    """
+    table = cohort.table.copy()
+    timed = [name for name, own in cohort.others.items() if own.kind == "time_to_event"]
+    for endpoint in (*cohort.endpoints, *timed):
+        labels = table["patient_id"].map(patient_labels(table, endpoint)).astype("Int64")
+        table[endpoint] = table[endpoint].fillna(labels)
+        day = outcome_day_column(endpoint)
+        table[day] = table[day].fillna(outcome_days(table, endpoint))
+    return replace(cohort, table=table)
+
+
 def clean(cohort: Cohort) -> Cohort:
-    """Apply the rules that every source shares: frontal views, and files that exist.
+    """Apply the rules that every source shares.
+
+    Outcomes belong to the patient; views are frontal, and files exist.
 
     Raises:
         UserError: When the image folder or every single file is missing.
     """
-    return drop_missing_files(drop_not_frontal(cohort))
+    return drop_missing_files(drop_not_frontal(with_outcomes_of_patients(cohort)))
 
 
 def patient_labels(table: pd.DataFrame, endpoint: str) -> pd.Series:
