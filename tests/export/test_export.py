@@ -139,6 +139,7 @@ def test_a_run_whose_model_was_not_kept_is_trained_again_and_proven(
 def test_findings_do_without_an_interval():
     row = dict.fromkeys(("ci_low", "ci_high", "control_low", "control_high"))
     row |= {"metric": "mcc", "estimate": 1.0, "rank": 1, "best_group": True, "backbone": "a"}
+    row |= {"state": "done"}
     row |= {"strategy": "lora", "control": "prevalence", "control_difference": 1.0}
     *_, last = _findings(row | {"beats_controls": False, "n_failed": 0}, [row])
     assert "the control 'prevalence' (difference 1.00, no interval)" in last
