@@ -94,10 +94,13 @@ def require_writable(target: Path, *, folder: bool = False) -> None:
     place = target.absolute() if folder else target.absolute().parent
     while not place.exists():
         place = place.parent
+    _try_to_write(place)
+
+
+def _try_to_write(folder: Path) -> None:
     # Permissions alone do not tell: a file system may be read-only, or full.
-    temporary, handle = _held(lambda: tempfile.mkstemp(dir=place, prefix=WRITING))
-    temporary.unlink(missing_ok=True)
-    _close(handle)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 @contextlib.contextmanager
@@ -338,11 +341,10 @@ def _cannot_be_written(folder: Path) -> str:
     """Return why a folder cannot be written to, as the system says it; empty where it can."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Permissions alone do not tell: a file system may be read-only, or full.
-        with tempfile.TemporaryFile(dir=folder):
-            return ""
+        _try_to_write(folder)
     except OSError as error:
         return error.strerror or type(error).__name__
+    return ""
 
 
 @functools.cache

@@ -7,7 +7,8 @@ import io
 import pandas as pd
 from rich.console import Console
 
-from prognobench.cli.leaderboard import _is_incomplete, _with_interval, print_leaderboard
+from prognobench.cli.leaderboard import _with_interval, print_leaderboard
+from prognobench.evaluation.evaluated import is_incomplete
 
 
 def printed(beats):
@@ -51,5 +52,5 @@ def test_an_estimate_without_an_interval_is_printed_as_such():
 def test_a_candidate_with_runs_missing_is_not_said_to_be_as_good():
     rows = [{"best_group": True, "state": state} for state in ("done", "partial", "done")]
     best = pd.Series(rows[0])
-    assert [_is_incomplete(row, best) for row in rows] == [False, True, False]
-    assert not _is_incomplete(rows[1], pd.Series(rows[1]))
+    assert [is_incomplete(row, best) for row in rows] == [False, True, False]
+    assert not is_incomplete(rows[1], pd.Series(rows[1]))

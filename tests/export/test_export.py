@@ -145,6 +145,25 @@ def test_findings_do_without_an_interval():
     assert "the control 'prevalence' (difference 1.00, no interval)" in last
 
 
+def test_findings_name_who_has_runs_missing_and_not_who_cannot_be():
+    row = {"metric": "mcc", "estimate": 1.0, "best_group": True, "backbone": "a", "control": None}
+    row |= {"ci_low": 0.9, "ci_high": 1.0, "n_failed": 0}
+    states = {"lora": "done", "full": "partial", "linear": "pending", "bitfit": "not_applicable"}
+    rows = [
+        row | {"strategy": name, "state": state, "rank": rank}
+        for rank, (name, state) in enumerate(states.items(), start=1)
+    ]
+    for own in rows[2:]:
+        own |= {"estimate": None, "rank": None, "best_group": False}
+    _, missing, *rest = _findings(rows[0], rows)
+    assert missing == "Not compared, because runs are missing: a with full, a with linear."
+    assert not any("told apart" in line for line in rest)
+    assert (
+        "has runs missing and is not compared with the best, a with lora"
+        in _findings(rows[1], rows)[1]
+    )
+
+
 def test_the_best_is_trained_anew_on_everybody(benchmark, runs, cohort, tmp_path):
     written = export(benchmark, tmp_path / "model", backbone="demo_vit", strategy="lora")
     about = written.about

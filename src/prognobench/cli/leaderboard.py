@@ -9,7 +9,7 @@ import pandas as pd
 from rich.console import Console
 
 from prognobench.cli.tables import print_table
-from prognobench.evaluation.evaluated import PARTIAL
+from prognobench.evaluation.evaluated import is_incomplete
 from prognobench.evaluation.metrics import METRICS
 from prognobench.report.words import listing
 
@@ -40,26 +40,22 @@ def print_leaderboard(leaderboard: pd.DataFrame, console: Console) -> None:
         if not pd.isna(first["level"]):
             drawn = f", {100 * first['level']:g} %"
         title = f"{first['dataset']}, {first['endpoint']}, {first['regime']}{drawn}"
+        records = own.astype(object).to_dict("records")
         rows = [
             {
-                "": "=" if row["best_group"] and not _is_incomplete(row, first) else "",
+                "": "=" if row["best_group"] and not is_incomplete(row, records[0]) else "",
                 "backbone": row["backbone"],
                 "strategy": row["strategy"],
                 **{metric: _with_interval(row, column) for metric, column in shown.items()},
                 "note": row["reason"] if isinstance(row["reason"], str) else "",
             }
-            for row in own.astype(object).to_dict("records")
+            for row in records
         ]
         print_table(console, rows, title, whole=tuple(shown))
         if told := _unbeaten(own):
             console.print(told, highlight=False, markup=False, soft_wrap=True)
         console.print()
     console.print("= cannot be told apart from the best of its table")
-
-
-def _is_incomplete(row: Mapping[Hashable, Any], best: pd.Series) -> bool:
-    """Say whether a row has missing runs where the best has none: it is compared with nobody."""
-    return bool(row["state"] == PARTIAL != best["state"])
 
 
 def _unbeaten(own: pd.DataFrame) -> str:

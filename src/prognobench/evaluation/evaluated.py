@@ -31,6 +31,18 @@ STATE_ORDER = ("failed", "not_feasible", "not_applicable", "running", "pending")
 """Which state a candidate without any finished run is given, the most telling first."""
 
 
+def is_incomplete(row: Mapping[Any, Any], best: Mapping[Any, Any]) -> bool:
+    """Say whether a candidate has missing runs where the best of its cell has none.
+
+    It was tested on fewer patients: it ranks last, and is compared with nobody.
+
+    Args:
+        row: The candidate's row of the leaderboard.
+        best: That of the best.
+    """
+    return bool(row["state"] == PARTIAL != best["state"])
+
+
 @dataclass(frozen=True)
 class Rule:
     """How a leaderboard is made.

@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from prognobench.errors import UserError, nearest
+from prognobench.evaluation.choice import IMPOSSIBLE
 from prognobench.evaluation.controls import CONTROL, is_control
-from prognobench.evaluation.evaluated import PARTIAL
+from prognobench.evaluation.evaluated import is_incomplete
 from prognobench.evaluation.metrics import METRICS
 from prognobench.evaluation.patients import Predictions
 from prognobench.evaluation.tables import leaderboard
@@ -209,17 +210,16 @@ def _findings(row: Mapping[str, Any], candidates: list[dict[str, Any]]) -> list[
     metric = METRICS[row["metric"]]
     ranked = [own for own in candidates if own["estimate"] is not None]
     first = min(ranked, key=lambda own: (own["rank"] is None, own["rank"]))
-    compared = [own for own in ranked if not own["state"] == PARTIAL != first["state"]]
+    compared = [own for own in ranked if not is_incomplete(own, first)]
+    others = [own for own in candidates if own not in compared]
+    waiting = [_name(own) for own in others if own["state"] not in IMPOSSIBLE]
     alike = [_name(own) for own in compared if own["best_group"] and _name(own) != _name(row)]
     told = f"{metric.title} {_with_interval(row)}"
     found = []
     if _name(first) == _name(row):
         found.append(f"{_name(row)} has the best estimate of {len(ranked)} candidates: {told}.")
-        if len(compared) < len(candidates):
-            found.append(
-                f"{len(candidates) - len(compared)} candidates have runs missing and are compared "
-                "with none."
-            )
+        if waiting:
+            found.append(f"Not compared, because runs are missing: {_listed(waiting)}.")
         if alike:
             found.append(f"It cannot be told apart from {_listed(alike)} by these patients.")
     else:

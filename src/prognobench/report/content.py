@@ -13,7 +13,7 @@ from prognobench.evaluation.cells import SETTING
 from prognobench.evaluation.choice import IMPOSSIBLE
 from prognobench.evaluation.controls import is_control
 from prognobench.evaluation.detail import main_cells
-from prognobench.evaluation.evaluated import PARTIAL
+from prognobench.evaluation.evaluated import is_incomplete
 from prognobench.evaluation.metric import Metric
 from prognobench.evaluation.metrics import METRICS
 from prognobench.report import words
@@ -163,7 +163,7 @@ class Cell:
 
     def is_incomplete(self, row: Mapping[str, Any]) -> bool:
         """Say whether a row has missing runs, and the best has none."""
-        return bool(row["state"] == PARTIAL != self.ranked[0]["state"])
+        return is_incomplete(row, self.ranked[0])
 
     def is_best(self, row: Mapping[str, Any]) -> bool:
         """Say whether a row cannot be told apart from the best, by all that the best did."""

@@ -99,8 +99,8 @@ class ResultsStore:
         """
         self.output = output
         self._written: dict[str, str] = {}
-        _refuse_emptied(output)
         try:
+            _refuse_emptied(output)
             (output / "predictions").mkdir(parents=True, exist_ok=True)
             # Many runs share what they were trained on, word for word.
             self._engine = sql.create_engine(
