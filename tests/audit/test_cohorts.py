@@ -12,7 +12,12 @@ from radiograph_copies import COPIES, radiographs
 from rich.console import Console
 
 from build_cohort import cohort_of
-from prognobench.audit.cohorts import NOT_SEARCHED, audit_cohorts, audit_decoded
+from prognobench.audit.cohorts import (
+    NOT_SEARCHED,
+    audit_cohorts,
+    audit_decoded,
+    copy_warnings,
+)
 from prognobench.audit.sheets import write_audit
 from prognobench.cli.audited import print_audit
 from prognobench.errors import UserError
@@ -80,6 +85,12 @@ def test_copies_between_cohorts_and_two_ids_are_named(pair, tmp_path):
     assert "copies of one radiograph (2):" in said
     assert "image00 of patient h0 (home)" in said
     assert "patient a2 (abroad), patient h1 (home) share 1 radiograph\n" in said
+
+
+def test_one_of_them_is_told_as_one():
+    group = {"across_cohorts": True, "across_patients": True, "images": [{}, {}]}
+    assert copy_warnings([group])[0].startswith("1 radiograph is in more than one")
+    assert copy_warnings([group, group])[0].startswith("2 radiographs are in more than one")
 
 
 def test_where_near_copies_are_not_searched_it_is_said(pair, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from problem import make_job
+from problem import make_job, short_vit
 
 from prognobench.backbones.backbone import load_backbone
 from prognobench.backbones.catalog import get_entry
@@ -11,8 +11,9 @@ from prognobench.backbones.catalog import get_entry
 
 @pytest.fixture(params=["demo_vit", "efficientnet_lite0"], scope="session")
 def backbone(request):
-    size = {"demo_vit": None, "efficientnet_lite0": 64}[request.param]
-    return load_backbone(get_entry(request.param, size))
+    if request.param == "demo_vit":
+        return short_vit()
+    return load_backbone(get_entry(request.param, 64))
 
 
 @pytest.fixture

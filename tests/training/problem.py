@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from prognobench.backbones.backbone import Backbone, load_backbone
+from prognobench.backbones.catalog import get_entry
 from prognobench.training.job import Job
 from prognobench.training.recipe import Recipe
 
@@ -18,6 +20,13 @@ RECIPE = Recipe(
     gradient_clip=1.0,
     precision="float32",
 )
+
+
+def short_vit() -> Backbone:
+    """Return the demo's transformer with its first two blocks, which is as much of one."""
+    backbone = load_backbone(get_entry("demo_vit"))
+    backbone.network.blocks = backbone.network.blocks[:2]
+    return backbone
 
 
 def make_job(size: int, run: str = "a run", few_shot: bool = False) -> Job:

@@ -7,12 +7,10 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from problem import RECIPE, brightened, changed, make_job
+from problem import RECIPE, brightened, changed, make_job, short_vit
 from scipy.optimize import minimize
 from statsmodels.duration.hazard_regression import PHReg
 
-from prognobench.backbones.backbone import load_backbone
-from prognobench.backbones.catalog import get_entry
 from prognobench.strategies.strategy import get_strategy
 from prognobench.training.cox import partial_likelihood_loss, solve_cox
 from prognobench.training.engine import train_by_gradient, train_together
@@ -120,7 +118,7 @@ def test_probes_learn_the_hazard_alone_and_in_company():
 
 
 def test_a_hazard_does_not_depend_on_its_company():
-    backbone = load_backbone(get_entry("demo_vit"))
+    backbone = short_vit()
     strategy = get_strategy("lora")
     size = backbone.entry.input_size
     runs = [

@@ -7,11 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from problem import RECIPE, changed, make_job
+from problem import RECIPE, changed, make_job, short_vit
 from torch import nn
 
-from prognobench.backbones.backbone import Backbone, load_backbone
-from prognobench.backbones.catalog import get_entry
+from prognobench.backbones.backbone import Backbone
 from prognobench.files import file_digest, identity, write_sealed
 from prognobench.prediction.model import Model
 from prognobench.strategies.strategy import get_strategy
@@ -21,7 +20,7 @@ from prognobench.training.features import cached_features, extract_features
 
 @pytest.fixture
 def small():
-    return load_backbone(get_entry("demo_vit"))
+    return short_vit()
 
 
 def trained(backbone, job):

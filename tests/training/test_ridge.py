@@ -7,12 +7,10 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from problem import RECIPE, brightened, changed, make_job
+from problem import RECIPE, brightened, changed, make_job, short_vit
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from prognobench.backbones.backbone import load_backbone
-from prognobench.backbones.catalog import get_entry
 from prognobench.strategies.strategy import get_strategy
 from prognobench.training.engine import train_by_gradient, train_together
 from prognobench.training.job import prior_logit_shift
@@ -99,7 +97,7 @@ def test_a_trained_head_learns_the_score():
 
 @pytest.mark.parametrize("name", ["lora", "bitfit"])
 def test_a_score_does_not_depend_on_its_company(name):
-    backbone = load_backbone(get_entry("demo_vit"))
+    backbone = short_vit()
     strategy = get_strategy(name)
     runs = [
         (score_job(backbone.entry.input_size, f"run {n}"), strategy.resolve({"lr": lr}, "vit"))

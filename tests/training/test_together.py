@@ -8,7 +8,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from problem import RECIPE, changed, make_job
+from problem import RECIPE, changed, make_job, short_vit
 from torch import nn
 
 from prognobench.backbones.backbone import load_backbone
@@ -28,7 +28,7 @@ RATES = (1e-3, 3e-3, 5e-4, 2e-3, 1e-3)
 
 @pytest.fixture(scope="module")
 def backbone():
-    return load_backbone(get_entry("demo_vit"))
+    return short_vit()
 
 
 def runs_of(backbone, name, few_shot=False):

@@ -203,18 +203,22 @@ def copy_warnings(groups: Sequence[Mapping[str, Any]]) -> list[str]:
     if between:
         count = sum(len(group["images"]) for group in between)
         warnings.append(
-            f"{len(between)} radiographs are in more than one of these cohorts ({count} images): a "
+            f"{_are(len(between))} in more than one of these cohorts ({count} images): a "
             "model trained on one cohort and tested on the other is tested on its training images; "
             "leave them out of one (the audit's duplicates name them)"
         )
     within = [group for group in groups if group["across_patients"] and not group["across_cohorts"]]
     if within:
         warnings.append(
-            f"{len(within)} radiographs are filed under several patients of a cohort: one patient "
+            f"{_are(len(within))} filed under several patients of a cohort: one patient "
             "under two ids, or one image filed twice, would be in training and test at once (the "
             "audit's duplicates name them)"
         )
     return warnings
+
+
+def _are(radiographs: int) -> str:
+    return "1 radiograph is" if radiographs == 1 else f"{radiographs} radiographs are"
 
 
 def _label_warnings(cohorts: Sequence[Cohort], groups: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -233,7 +237,7 @@ def _label_warnings(cohorts: Sequence[Cohort], groups: Sequence[Mapping[str, Any
         )
         if differing:
             warnings.append(
-                f"{differing} radiographs are filed under patients with and without the outcome "
+                f"{_are(differing)} filed under patients with and without the outcome "
                 f"'{endpoint}': one of the two labels is wrong, or they mean different things (the "
                 "audit's duplicates name them)"
             )
@@ -247,8 +251,8 @@ def _key(image: Mapping[str, str]) -> tuple[str, str]:
 def _alike_warning(alike: Sequence[Mapping[str, Any]]) -> list[str]:
     if not alike:
         return []
+    groups = "1 group" if len(alike) == 1 else f"{len(alike)} groups"
     return [
-        f"patients who agree in all that is known of them, more than chance explains, are there "
-        f"{len(alike)} times: they may be one patient under several ids (the audit's two_ids names "
-        "them)"
+        f"{groups} of patients who agree in all that is known of them, more than chance explains: "
+        "each may be one patient under several ids (the audit's two_ids names them)"
     ]

@@ -130,10 +130,11 @@ class Sheet:
     ) -> Figure:
         """Return the drawing as a figure."""
         stream = io.StringIO()
-        # Saving would draw everything once more, only for the layout to settle.
+        # With an engine, even one that does nothing, saving draws everything once or twice more for
+        # the layout to settle.
         if (engine := self.canvas.get_layout_engine()) is not None:
             engine.execute(self.canvas)
-        self.canvas.set_layout_engine("none")
+        self.canvas.set_layout_engine(None)
         self.canvas.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
         drawn = stream.getvalue()
         body = _page_svg(drawn, self._told, alternative)
