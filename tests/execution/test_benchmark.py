@@ -28,6 +28,7 @@ from prognobench.execution.benchmark import sole_use
 from prognobench.execution.prepare import prepare
 from prognobench.results.store import ResultsStore
 from prognobench.spec import parse_spec
+from undrawn import undrawn
 
 SMALL = {
     "name": "small",
@@ -53,7 +54,8 @@ def spec(**changes):
 
 
 def run(output, limit=None, **changes):
-    run_spec(spec(**changes), output, limit, Device.CPU)
+    with undrawn():
+        run_spec(spec(**changes), output, limit, Device.CPU)
 
 
 def all_predictions(output):
@@ -80,7 +82,7 @@ def same_results(alone, output):
 def done(tmp_path_factory):
     """The output of an undisturbed run, with the whole audit and the maps."""
     output = tmp_path_factory.mktemp("done") / "out"
-    run(output, audit={}, report={})
+    run_spec(spec(audit={}, report={}), output, None, Device.CPU)
     return output
 
 

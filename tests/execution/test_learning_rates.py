@@ -17,6 +17,7 @@ from prognobench.execution.prepare import prepare
 from prognobench.plan import search_note
 from prognobench.results.store import ResultsStore
 from prognobench.spec import parse_spec
+from undrawn import undrawn
 
 RATES = [1e-3, 1e-2, 1e-1]
 SPEC = {
@@ -52,7 +53,8 @@ def stored(output):
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     output = tmp_path_factory.mktemp("grid") / "out"
-    run_spec(spec(), output, None, Device.CPU)
+    with undrawn():
+        run_spec(spec(), output, None, Device.CPU)
     return output
 
 
@@ -115,7 +117,8 @@ def test_scrambled_test_labels_change_test_metrics_and_nothing_else(done, tmp_pa
 
     monkeypatch.setattr(local.Worker, "work", scrambled)
     output = tmp_path / "out"
-    run_spec(spec(), output, None, Device.CPU)
+    with undrawn():
+        run_spec(spec(), output, None, Device.CPU)
     (before, old), (after, new) = stored(done), stored(output)
     assert set(old) == set(new)
     for run, table in old.items():
@@ -139,7 +142,7 @@ def test_a_rate_that_diverges_fails_alone(tmp_path):
     recipe = {**SPEC["recipe"], "gradient_clip": 1e30}
     output = tmp_path / "out"
     regimes = [SPEC["regimes"][0]]
-    with pytest.raises(typer.Exit) as caught:
+    with pytest.raises(typer.Exit) as caught, undrawn():
         run_spec(spec(strategies=grid, recipe=recipe, regimes=regimes), output, None, Device.CPU)
     assert caught.value.exit_code == 1
     runs, _ = stored(output)
