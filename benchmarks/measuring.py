@@ -120,24 +120,43 @@ def machine() -> dict[str, Any]:
     }
 
 
+LONGEST_PRODUCT = 0.25
+"""Seconds that a matrix product may take, or smaller ones are measured."""
+
+
 def matrix_speed(
     kind: str, threads: int, side: int = 1024, repeats: int = 5, device: Any = "cpu"
 ) -> float:
-    """Return the speed of a product of square matrices, in billions of operations a second."""
+    """Return the speed of a product of square matrices, in billions of operations a second.
+
+    Without units for a kind (bfloat16 on many processors) a product of that side would take
+    seconds: it is halved until it does not.
+    """
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     one = torch.randn(side, side, device=device).to(getattr(torch, kind))
-    seconds = []
-    for _ in range(repeats + 1):
-        began = time.perf_counter()
-        one @ one
-        if one.is_cuda:
-            torch.cuda.synchronize(one.device)
-        seconds.append(time.perf_counter() - began)
+    if not one.is_cuda:  # which is never slow, and whose small products tell nothing
+        small = min(_product_seconds(one[:128, :128], 3))
+        while side > 128 and small * (side / 128) ** 3 > LONGEST_PRODUCT:
+            side //= 2
+    seconds = _product_seconds(one[:side, :side].contiguous(), repeats + 1)
     torch.set_num_threads(before)
     return 2 * side**3 / min(seconds[1:]) / 1e9
+
+
+def _product_seconds(matrix: Any, repeats: int) -> list[float]:
+    import torch
+
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        matrix @ matrix
+        if matrix.is_cuda:
+            torch.cuda.synchronize(matrix.device)
+        seconds.append(time.perf_counter() - began)
+    return seconds
 
 
 def write(path: Path, value: Any) -> None:

@@ -80,7 +80,7 @@ class PredictionsFile:
                 "run` makes it anew"
             )
         read = parquet.ParquetFile(BufferReader(data)).read(use_threads=False)
-        table: pd.DataFrame = read.to_pandas()
+        table: pd.DataFrame = read.to_pandas(ignore_metadata=True)
         return table
 
 
