@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sqlite3
 
 import pandas as pd
 import pytest
 
 from prognobench.errors import UserError
+from prognobench.files import file_digest
 from prognobench.results.records import RunResult, RunState
-from prognobench.results.store import ResultsStore
+from prognobench.results.store import PredictionsFile, ResultsStore
 
 
 def record(run, **changes):
@@ -81,6 +83,19 @@ def test_runs_no_longer_planned_are_set_aside_and_come_back_done(tmp_path):
     assert table["run"].tolist() == ["b", "a"]
     assert table["state"].tolist() == ["pending", "done"]
     assert table["backbone"].tolist() == ["b", "renamed"]
+
+
+@pytest.mark.parametrize("text", ["object", "str"])
+def test_predictions_are_read_alike_whether_pandas_or_arrow_wrote_them(tmp_path, text):
+    table = result().predictions.astype({"patient_id": text, "image_id": text, "part": text})
+    (tmp_path / "arrow").write_bytes(dataclasses.replace(result(), predictions=table).file())
+    table.to_parquet(tmp_path / "pandas", index=False)
+    read = [
+        PredictionsFile(path, file_digest(path))("a")
+        for path in (tmp_path / "arrow", tmp_path / "pandas")
+    ]
+    pd.testing.assert_frame_equal(*read)
+    pd.testing.assert_frame_equal(read[0], pd.read_parquet(tmp_path / "pandas"))
 
 
 def test_damaged_or_missing_predictions_are_found(tmp_path):
