@@ -23,7 +23,7 @@ from prognobench.report.gallery import Placed
 from prognobench.report.latex import latex
 from prognobench.report.page import build, render, write_report
 from prognobench.report.pictures import LARGEST_SHEET
-from prognobench.report.tables import plain
+from prognobench.report.tables import guidelines, plain
 from prognobench.report.view import collapsed, rankings
 
 EVIL = "<script>alert(1)</script>"
@@ -391,6 +391,11 @@ def test_checklists_hold_what_is_known_and_leave_the_rest_open(content):
     assert "open: for the authors: follow-up time." in answers_of["20a"][0]
     nothing = small(content, leaderboard=content.leaderboard.iloc[:0], spec="")
     assert checklists(nothing, [])[0].filled < tripod.filled
+    title = guidelines(content, found)[0].title
+    counted = [answer.startswith("open") for _, _, answer, _ in tripod.rows]
+    partly = sum("open: for" in own[2] and not own[2].startswith("open") for own in tripod.rows)
+    assert f": {52 - sum(counted)} of 52 items have an answer from the tool, {partly} " in title
+    assert title.endswith(f" of these only in part; {sum(counted)} are left to the authors")
 
 
 # What the published lists ask for under each number, a word or two of it, from their tables.

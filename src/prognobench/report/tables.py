@@ -229,10 +229,12 @@ def guidelines(content: ReportContent, found: Sequence[Cell]) -> list[Table]:
     for checklist in checklists(content, found):
         table = as_table(checklist)
         name = f"checklist-{checklist.name.lower().replace('+', '-')}"
-        left = sum(open_ for *_, open_ in checklist.rows)
+        items = len(checklist.rows)
+        partly = sum(open_ for *_, open_ in checklist.rows) - (items - checklist.filled)
         title = (
-            f"{checklist.name} ({checklist.source}): {checklist.filled} of {len(checklist.rows)} "
-            f"items have an answer from the tool, {left} wait for the authors"
+            f"{checklist.name} ({checklist.source}): {checklist.filled} of {items} items have an "
+            f"answer from the tool, {partly} of these only in part; {items - checklist.filled} are "
+            "left to the authors"
         )
         made.append(Table(name, title, table, table))
     return made
