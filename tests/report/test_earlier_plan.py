@@ -12,7 +12,6 @@ from prognobench.report import build as building
 from prognobench.report.content import ReportContent
 from prognobench.results.store import ResultsStore
 from prognobench.saliency.folder import DESCRIPTION, task_folder
-from undrawn import undrawn
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +27,7 @@ def reported(output, monkeypatch):
             building, "write_report", lambda folder, content: seen.append(content) or folder
         )
         store = ResultsStore(output)
-        with undrawn():
-            building.build_report(output, store)
+        building.build_report(output, store)
         store.close()
         return seen[0]
 

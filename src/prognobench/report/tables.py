@@ -230,11 +230,11 @@ def guidelines(content: ReportContent, found: Sequence[Cell]) -> list[Table]:
         table = as_table(checklist)
         name = f"checklist-{checklist.name.lower().replace('+', '-')}"
         items = len(checklist.rows)
-        partly = sum(open_ for *_, open_ in checklist.rows) - (items - checklist.filled)
+        left = items - checklist.filled
+        partly = sum(open_ for *_, open_ in checklist.rows) - left
         title = (
             f"{checklist.name} ({checklist.source}): {checklist.filled} of {items} items have an "
-            f"answer from the tool, {partly} of these only in part; {items - checklist.filled} are "
-            "left to the authors"
+            f"answer from the tool, {partly} of these only in part; {left} are left to the authors"
         )
         made.append(Table(name, title, table, table))
     return made
