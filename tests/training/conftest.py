@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from problem import make_job, short_vit
-
-from prognobench.backbones.backbone import load_backbone
-from prognobench.backbones.catalog import get_entry
+from problem import make_job, short_cnn, short_vit
 
 
-@pytest.fixture(params=["demo_vit", "efficientnet_lite0"], scope="session")
+@pytest.fixture(params=[short_vit, short_cnn], ids=["transformer", "cnn"], scope="session")
 def backbone(request):
-    if request.param == "demo_vit":
-        return short_vit()
-    return load_backbone(get_entry(request.param, 64))
+    return request.param()
 
 
 @pytest.fixture

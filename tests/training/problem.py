@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import torch
 
@@ -23,9 +25,21 @@ RECIPE = Recipe(
 
 
 def short_vit() -> Backbone:
-    """Return the demo's transformer with its first two blocks, which is as much of one."""
+    """Return the demo's transformer with its first two blocks, on a quarter of its patches."""
     backbone = load_backbone(get_entry("demo_vit"))
-    backbone.network.blocks = backbone.network.blocks[:2]
+    network, size = backbone.network, backbone.entry.input_size // 2
+    network.blocks = network.blocks[:2]
+    network.set_input_size(size)
+    shape = {**backbone.entry.architecture_options, "img_size": size, "depth": 2}
+    entry = dataclasses.replace(backbone.entry, input_size=size, architecture_options=shape)
+    return Backbone(entry, network)
+
+
+def short_cnn() -> Backbone:
+    """Return a convolutional network with the first block of each of its stages."""
+    backbone = load_backbone(get_entry("efficientnet_lite0", 64))
+    for stage, blocks in enumerate(backbone.network.blocks):
+        backbone.network.blocks[stage] = blocks[:1]
     return backbone
 
 
