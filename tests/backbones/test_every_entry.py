@@ -49,12 +49,13 @@ def test_features_do_not_depend_on_the_batch_nor_much_on_the_precision(name):
         together = backbone.features(batch)
         alone = torch.cat([backbone.features(image[None]) for image in batch])
         with torch.autocast("cpu", torch.bfloat16):
-            half = backbone.features(batch)
+            # One is enough: processors without bfloat16 imitate it at a hundredth of the speed.
+            half = backbone.features(batch[1:])
     assert together.shape == (2, backbone.entry.feature_dim)
     assert half.dtype == torch.float32
     assert (together - alone).abs().max() <= 1e-4 * together.abs().max()
-    assert not torch.equal(half, together)
-    assert functional.cosine_similarity(half, together).min() >= 0.99
+    assert not torch.equal(half, together[1:])
+    assert functional.cosine_similarity(half, together[1:]).item() >= 0.99
     # The two images are not the same to it.
     assert (together[0] - together[1]).abs().max() > 1e-3 * together.abs().max()
 
