@@ -3,12 +3,13 @@
 import hashlib
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from make_images import encoded
 
-from prognobench.images import decoders as module
+from prognobench.images import decoder as module
 from prognobench.images.decoders import decode_files, stop_decoders
 from prognobench.images.store import build_store
 
@@ -39,16 +40,36 @@ def files(tmp_path):
 
 @pytest.fixture
 def asked(monkeypatch):
-    """The requests that processes were sent."""
+    """The requests that processes were asked to answer."""
     sent = []
-    original = module._Decoder.ask
+    original = module.Decoder.ask
 
-    def counting(decoder, request):
+    def counting(decoder, request, after=None):
         sent.append(dict(request))
-        return original(decoder, request)
+        return original(decoder, request, after)
 
-    monkeypatch.setattr(module._Decoder, "ask", counting)
+    monkeypatch.setattr(module.Decoder, "ask", counting)
     return sent
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What processes were told, and how many answers had been read from them by then."""
+    found, answers = [], []
+    write, read = module._write, module._read
+
+    def writing(process, request):
+        found.append((Path(request["read"]).name, len(answers)))
+        write(process, request)
+
+    def reading(process, count):
+        if count == module.LENGTH.size:
+            answers.append(count)
+        return read(process, count)
+
+    monkeypatch.setattr(module, "_write", writing)
+    monkeypatch.setattr(module, "_read", reading)
+    return found
 
 
 def test_an_empty_store_asks_once_a_file_and_the_largest_first(files, tmp_path, asked):
@@ -59,6 +80,26 @@ def test_an_empty_store_asks_once_a_file_and_the_largest_first(files, tmp_path, 
     assert made.digests == {
         name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()
     }
+
+
+def test_a_process_has_the_next_file_at_hand_and_the_last_ones_go_to_who_is_free(files, told):
+    found = list(decode_files(files, lambda *_: {"sizes": [8]}))
+    assert len(found) == len(files)
+    assert sorted(name for name, _ in told) == [f"{place}.png" for place in range(6)]
+    # The fifth was sent after the third answer, the last when nothing else was asked for.
+    assert [answers for _, answers in told] == [0, 0, 1, 2, 3, 5]
+
+
+def test_a_file_whose_making_hangs_on_its_digest_has_none_sent_after_it(files, told):
+    digests = {}
+
+    def wanted(name, digest):
+        digests[name] = digest
+        return
+
+    found = list(decode_files(files, wanted))
+    assert digests == {own.name: own.digest for own in found}
+    assert [answers for _, answers in told] == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_store_with_images_asks_for_the_digest_first(files, tmp_path, asked):

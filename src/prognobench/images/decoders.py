@@ -12,26 +12,23 @@ up at once.
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import queue
-import signal
-import subprocess
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from prognobench.images.decoder_process import LENGTH, SECONDS
+from prognobench.images.decoder import BROKE_DOWN, Decoder, DecoderEndedError, Request
 from prognobench.images.geometry import Box
-from prognobench.own_process import own_command, own_environment
 
 FILES_A_PROCESS = 16
 """Fewer files than this are not worth another process, which takes half a second to start."""
@@ -39,15 +36,7 @@ FILES_A_PROCESS = 16
 IDLE_SECONDS = 10.0
 """How long a process that has nothing to do is kept."""
 
-_CLOCK_SECONDS = 10.0 * SECONDS
-_TOO_LONG = f"decoding takes more than {SECONDS} s"
-_BROKE_DOWN = "the decoder broke down on it"
-_STOPPED = "decoding was stopped"
 _WATCH_EVERY = 0.5
-
-Request = Mapping[str, Any]
-"""What to do with a file: ``sizes``, and if wanted ``percentiles`` and ``box``; or ``lungs``, to
-have the box of a lung mask."""
 
 Wanted = Callable[[str, str | None], Request | None]
 """From a file's name and digest to what shall be made of it. It is asked first without a digest;
@@ -101,18 +90,23 @@ def decode_files(
         return
     # In classes of like size, within which neighbours on the disk stay neighbours.
     large_first = sorted(files.items(), key=lambda entry: -_bytes(entry[1]).bit_length())
-    todo, turn = iter(large_first), threading.Lock()
+    todo, turn = deque(large_first), threading.Lock()
     finished: queue.SimpleQueue[Outcome | Future[None]] = queue.SimpleQueue()
     # What is finished waits in memory until it is taken.
     room, stopping = threading.Semaphore(4 * count), threading.Event()
 
-    def work(decoder: _Decoder) -> None:
-        while room.acquire() and not stopping.is_set():
-            with turn:
-                entry = next(todo, None)
-            if entry is None:
-                return
-            finished.put(_decoded(decoder, *entry, wanted))
+    def take(left: int) -> _Asked | None:
+        with turn:
+            entry = todo.popleft() if len(todo) > left else None
+        return None if entry is None else _Asked(*entry, wanted(entry[0], None))
+
+    def work(decoder: Decoder) -> None:
+        asked = take(0)
+        while asked is not None and room.acquire() and not stopping.is_set():
+            # The last files are taken by whoever is free.
+            after = take(count)
+            finished.put(_decoded(decoder, asked, wanted, after))
+            asked = after or take(0)
 
     with _Decoders(count) as decoders, ThreadPoolExecutor(count) as threads:
         working = [threads.submit(work, decoder) for decoder in decoders.all]
@@ -147,101 +141,6 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-class _DecoderEndedError(Exception):
-    """The process ended while it had a file; the message says why."""
-
-
-class _Decoder:
-    """One process, started when it is first asked and again after it has ended."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self._lock = threading.Lock()
-        self.closed = False
-        self.deadline: float | None = None
-        self.late = False
-        self.last_used = 0.0
-
-    def ask(self, request: Request) -> tuple[dict[str, Any], list[npt.NDArray[np.uint8]]]:
-        """Return the answer to a request, and its images.
-
-        Raises:
-            _DecoderEndedError: When the process ended instead.
-        """
-        process = self._started()
-        assert process.stdin is not None  # noqa: S101
-        message = json.dumps(dict(request)).encode()
-        self.late, self.deadline = False, time.monotonic() + _CLOCK_SECONDS
-        try:
-            process.stdin.write(LENGTH.pack(len(message)) + message)
-            process.stdin.flush()
-            (length,) = LENGTH.unpack(_read(process, LENGTH.size))
-            answer: dict[str, Any] = json.loads(_read(process, length))
-            images = [
-                np.frombuffer(_read(process, height * width), dtype=np.uint8).reshape(height, width)
-                for height, width in answer.get("shapes", [])
-            ]
-        except (OSError, EOFError, ValueError) as error:
-            raise _DecoderEndedError(self._end()) from error
-        finally:
-            self.deadline = None
-        return answer, images
-
-    def stop(self) -> None:
-        """End the process for good."""
-        with self._lock:
-            self.closed = True
-            self.kill()
-        self._end()
-
-    def kill(self) -> None:
-        """End the process; whoever waits for its answer is told."""
-        if self._process is not None:
-            self._process.kill()
-
-    def _started(self) -> subprocess.Popen[bytes]:
-        with self._lock:
-            if self.closed:
-                raise _DecoderEndedError(_STOPPED)
-            if self._process is None:
-                self._process = _start()
-            return self._process
-
-    def _end(self) -> str:
-        process, self._process = self._process, None
-        if process is None:
-            return _STOPPED
-        process.kill()
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                try:
-                    stream.close()
-                except OSError:
-                    continue
-        code = process.wait()
-        if self.late or code == -getattr(signal, "SIGXCPU", 0):
-            return _TOO_LONG
-        return _BROKE_DOWN
-
-
-def _start() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603  a module of this program
-        own_command("prognobench.images.decoder_process"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # native code prints there, and may quote the file
-        env=own_environment(),
-    )
-
-
-def _read(process: subprocess.Popen[bytes], count: int) -> bytes:
-    assert process.stdout is not None  # noqa: S101
-    data = process.stdout.read(count)
-    if len(data) < count:
-        raise EOFError
-    return data
-
-
 class _Spare:
     """Processes that have nothing to do for the moment."""
 
@@ -254,16 +153,16 @@ class _Spare:
 
     def forget(self) -> None:
         """Start without any."""
-        self._decoders: list[_Decoder] = []
+        self._decoders: list[Decoder] = []
         self._lock = threading.Lock()
 
-    def take(self, count: int) -> list[_Decoder]:
+    def take(self, count: int) -> list[Decoder]:
         """Return so many decoders, the spare ones first."""
         with self._lock:
             taken, self._decoders = self._decoders[:count], self._decoders[count:]
-        return [*taken, *(_Decoder() for _ in range(count - len(taken)))]
+        return [*taken, *(Decoder() for _ in range(count - len(taken)))]
 
-    def put(self, decoders: list[_Decoder]) -> None:
+    def put(self, decoders: list[Decoder]) -> None:
         """Keep decoders for a while."""
         for decoder in decoders:
             decoder.last_used = time.monotonic()
@@ -333,21 +232,40 @@ class _Decoders:
                     decoder.kill()
 
 
-def _decoded(decoder: _Decoder, name: str, path: Path, wanted: Wanted) -> Outcome:
+@dataclass(frozen=True)
+class _Asked:
+    """A file, and what is wanted of it before its digest is known."""
+
+    name: str
+    path: Path
+    wanted: Request | None
+
+    @cached_property
+    def read(self) -> Request:
+        """The request to read it."""
+        return {"read": str(self.path.absolute())}
+
+    @cached_property
+    def request(self) -> Request:
+        """The first request: to read it, and to make of it what is wanted."""
+        return {**self.read, **(self.wanted or {})}
+
+
+def _decoded(decoder: Decoder, asked: _Asked, wanted: Wanted, after: _Asked | None) -> Outcome:
     began = time.monotonic()
-    outcome = _try(decoder, name, path, wanted)
-    if outcome.failure == _BROKE_DOWN:
-        outcome = _try(decoder, name, path, wanted)
+    outcome = _try(decoder, asked, wanted, after)
+    if outcome.failure == BROKE_DOWN:
+        outcome = _try(decoder, asked, wanted, None)
     outcome.seconds = time.monotonic() - began
     return outcome
 
 
-def _try(decoder: _Decoder, name: str, path: Path, wanted: Wanted) -> Outcome:
-    digest = None
-    read = {"read": str(path.absolute())}
+def _try(decoder: Decoder, asked: _Asked, wanted: Wanted, after: _Asked | None) -> Outcome:
+    name, digest, request = asked.name, None, asked.wanted
     try:
-        request = wanted(name, None)
-        answer, images = decoder.ask({**read, **(request or {})})
+        # A file that is asked for again when its digest is known has nothing sent after it.
+        ahead = after.request if after is not None and request is not None else None
+        answer, images = decoder.ask(asked.request, ahead)
         digest = answer.get("digest")
         if request is None and digest is not None:
             request = wanted(name, digest)
@@ -357,8 +275,8 @@ def _try(decoder: _Decoder, name: str, path: Path, wanted: Wanted) -> Outcome:
         if "failure" not in answer:
             lungs = answer.get("lungs")
             return Outcome(name, digest, images, None if lungs is None else Box(*lungs))
-    except _DecoderEndedError as error:
-        return Outcome(name, digest or _digest(decoder, read), failure=str(error))
+    except DecoderEndedError as error:
+        return Outcome(name, digest or _digest(decoder, asked.read), failure=str(error))
     return Outcome(
         name,
         digest,
@@ -368,10 +286,10 @@ def _try(decoder: _Decoder, name: str, path: Path, wanted: Wanted) -> Outcome:
     )
 
 
-def _digest(decoder: _Decoder, read: Request) -> str | None:
+def _digest(decoder: Decoder, read: Request) -> str | None:
     """Return the digest of a file that ended the process which should have decoded it too."""
     try:
         answer, _ = decoder.ask(read)
-    except _DecoderEndedError:
+    except DecoderEndedError:
         return None
     return answer.get("digest")

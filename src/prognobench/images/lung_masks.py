@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 from prognobench.images.append_only import append_lines, read_lines
 from prognobench.images.decode import DECODE_VERSION
-from prognobench.images.decoders import Request, decode_files
+from prognobench.images.decoder import Request
+from prognobench.images.decoders import decode_files
 from prognobench.images.file_digests import FileDigests
 from prognobench.images.geometry import Box
 

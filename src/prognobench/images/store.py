@@ -27,7 +27,8 @@ from prognobench.errors import UserError
 from prognobench.files import identity
 from prognobench.images.append_only import append_lines, read_lines
 from prognobench.images.decode import DECODE_VERSION
-from prognobench.images.decoders import Request, decode_files
+from prognobench.images.decoder import Request
+from prognobench.images.decoders import decode_files
 from prognobench.images.file_digests import FileDigests
 from prognobench.images.geometry import GEOMETRY_VERSION, Box
 from prognobench.images.pixel_file import PixelFile, Pixels
