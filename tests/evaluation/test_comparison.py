@@ -215,3 +215,18 @@ def test_few_cohorts_and_equal_candidates_make_one_group():
     table = results(5, {"a": 0.9, "b": 0.5, "c": 0.1}, 0.0)
     table.loc[0, "estimate"] = np.nan
     assert list(rank_candidates(table).mean_ranks.index) == ["b", "c"]
+
+
+def test_sums_that_differ_by_rounding_alone_are_tied():
+    values = (0.1 + 0.2 + 0.3, 0.3 + 0.2 + 0.1, 0.5)
+    assert values[0] != values[1]
+    rows = [
+        {"dataset": dataset, "endpoint": "icu", "candidate": name, "estimate": value}
+        for dataset in "xyz"
+        for name, value in zip("abc", values, strict=True)
+    ]
+    assert rank_candidates(pd.DataFrame(rows)).mean_ranks.to_dict() == {
+        "a": 1.5,
+        "b": 1.5,
+        "c": 3.0,
+    }

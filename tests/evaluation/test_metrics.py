@@ -151,6 +151,8 @@ def oracle(name, sample, weights):
         Need.NO_EVENT: not target.all(),
         Need.CALLED_POSITIVE: called.any(),
         Need.CALLED_NEGATIVE: not called.all(),
+        Need.DIFFERENCES: len(set(score)) > 1,
+        Need.DIFFERENCES_CORRECTED: len(set(sample.corrected[kept])) > 1,
         Need.OVERLAP: overlap(score, event),
         Need.OVERLAP_CORRECTED: overlap(sample.corrected[kept], event),
     }
@@ -340,3 +342,17 @@ def test_a_slope_is_found_where_scores_of_0_lie_far_from_hardly_different_others
 def test_nothing_is_ranked_by_a_metric_without_a_direction():
     with pytest.raises(UserError, match="neither more nor less is better"):
         get_headline("calibration_slope")
+
+
+@pytest.mark.parametrize("name", ["calibration_slope", "calibration_slope_raw"])
+def test_constant_predictions_are_not_said_to_separate(name):
+    target = np.array([0, 1, 0, 1])
+    constant, perfect = np.full(4, 0.3), np.array([0.1, 0.9, 0.1, 0.9])
+    thresholds = {"fixed": 0.5}
+    weights = np.ones((1, 4))
+    reasons = [
+        METRICS[name].undefined_reason(Sample(target, own, own, thresholds, weights))
+        for own in (constant, perfect)
+    ]
+    assert "is the same for every test patient" in reasons[0]
+    assert "separate the test patients" in reasons[1]

@@ -156,13 +156,21 @@ def test_a_fold_without_events_is_left_out_and_episodes_are_weighted(folds):
     assert not np.allclose(both["value"], decision([first], 0.95)["value"])
 
 
+def with_others(table):
+    """The same predictions, and those of twenty patients more."""
+    numbers = table["patient_id"].unique()[:20]
+    more = table[table["patient_id"].isin(numbers)]
+    return pd.concat([table, more.assign(patient_id="other" + more["patient_id"])])
+
+
 def test_details_are_of_the_best_and_the_best_control_in_the_main_setting():
     effects = {"a": 0.2, "b": 1.8, "c": 1.0, "d": 1.4, "border": 0.5}
     runs, stored = cross_validated(np.random.default_rng(8), effects)
     runs.loc[runs["strategy"] == "border", "backbone"] = CONTROL
     few = runs.assign(run="few-" + runs["run"], regime="few_shot", shots=4)
     few["shots"] = few["shots"].astype("Int64")
-    stored |= {f"few-{name}": table for name, table in stored.items()}
+    # Patients whom no run of the main setting tests are drawn from all the same.
+    stored |= {f"few-{name}": with_others(table) for name, table in stored.items()}
     everything = pd.concat([few, runs], ignore_index=True)
     board = leaderboard(everything, stored.__getitem__, replicates=50)
     main = main_cells(board)
@@ -174,8 +182,15 @@ def test_details_are_of_the_best_and_the_best_control_in_the_main_setting():
             "acquired": 0.0, "site": "A", "view": "AP",
         }
     )  # fmt: skip
+    tested = {("simulated", "icu"): {p for own in stored.values() for p in own["patient_id"]}}
     found = details(
-        everything, stored.__getitem__, board, {"simulated": images}, replicates=50, confidence=0.95
+        everything,
+        stored.__getitem__,
+        board,
+        {"simulated": images},
+        tested=tested,
+        replicates=50,
+        confidence=0.95,
     )
     assert set(found.curves["regime"]) == {"full_data"}
     ranked = main[main["rank"].notna()].sort_values("rank")["strategy"].head(3)

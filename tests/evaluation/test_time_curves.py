@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 from test_times import drawn, made_runs
 
+from prognobench.evaluation.choice import choose_runs
 from prognobench.evaluation.detail import details
+from prognobench.evaluation.finished import Runs
 from prognobench.evaluation.scores import PatientScores, agreement
-from prognobench.evaluation.tables import leaderboard
+from prognobench.evaluation.tables import leaderboard, patients_tested
 from prognobench.evaluation.time_curves import (
     ExaminedTimes,
     calibration_at,
@@ -128,7 +130,10 @@ def test_agreement_counts_each_patient_once():
 def test_the_closer_look_at_times_takes_the_best_candidates_and_the_control():
     runs, kept = made_runs({"good": 1.0, "bad": 0.2, "control": 0.0})
     board = leaderboard(runs, kept.__getitem__, replicates=50)
-    found = details(runs, kept.__getitem__, board, {}, replicates=50, confidence=0.95)
+    tested = patients_tested(choose_runs(runs), Runs.of(kept.__getitem__))
+    found = details(
+        runs, kept.__getitem__, board, {}, tested=tested, replicates=50, confidence=0.95
+    )
     assert found.subgroups.empty
     names = found.curves.groupby("curve")["backbone"].unique()
     assert set(names.index) == {"risk_groups", "calibration_at"}

@@ -23,10 +23,13 @@ from prognobench.cohorts.load import load_cohort
 from prognobench.errors import UserError
 from prognobench.evaluation.patients import patient_predictions
 from prognobench.evaluation.recalibration import Recalibration
-from prognobench.export.choice import _findings
+from prognobench.evaluation.tables import leaderboard
+from prognobench.export.card import write_card
+from prognobench.export.choice import Asked, _findings, choose
 from prognobench.files import file_digest
 from prognobench.prediction.folder import SUMS
 from prognobench.results.store import ResultsStore
+from prognobench.spec import EvaluationSpec
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +158,11 @@ def test_findings_name_who_has_runs_missing_and_not_who_cannot_be():
     ]
     for own in rows[2:]:
         own |= {"estimate": None, "rank": None, "best_group": False}
+    assert not any("another may turn out" in line for line in _findings(rows[0], rows))
+    leading = [row | {"strategy": "vera", "state": "partial", "rank": 1}, rows[1]]
+    told = " ".join(_findings(leading[1], leading))
+    assert "cannot be told apart from the best, a with vera" in told
+    assert "All candidates have runs missing" in told
     _, missing, *rest = _findings(rows[0], rows)
     assert missing == "Not compared, because runs are missing: a with full, a with linear."
     assert not any("told apart" in line for line in rest)
@@ -251,6 +259,52 @@ def test_what_cannot_be_exported_is_a_sentence(benchmark, tmp_path, asked, sente
     with pytest.raises(UserError, match=sentence):
         export(benchmark, tmp_path / "model", **asked)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_whose_learning_rate_was_not_chosen_is_described_by_no_number(runs):
+    row = one_run(runs, "demo_vit", "lora")
+    other = row.to_dict() | {"run": "other", "lr": 1.0, "validation_score": -9.0}
+    grid = pd.concat([runs, pd.DataFrame([other])], ignore_index=True)
+    asked = (None, EvaluationSpec())
+    with pytest.raises(UserError, match=f"validation did not choose.*name '{row['run']}'"):
+        choose(grid, *asked, Asked(run="other"), {})
+    grid.loc[grid["run"] == row["run"], "state"] = "pending"
+    with pytest.raises(UserError, match="not known before all are done"):
+        choose(grid, *asked, Asked(run="other"), {})
+
+
+def test_intervals_are_of_the_draws_that_the_whole_benchmark_has(benchmark, runs):
+    store = ResultsStore(benchmark)
+    row = one_run(runs, "demo_vit", "lora")
+    evaluation = EvaluationSpec(replicates=100)
+    known = {str(own) for own in store.predictions(row["run"])["patient_id"]}
+    # Another regime may test patients whom this one leaves out.
+    tested = {("synthetic", "icu"): known | {"left out by this regime"}}
+    found = choose(runs, store.predictions, evaluation, Asked(run=row["run"]), tested)
+    both = {
+        name: leaderboard(runs, store.predictions, replicates=100, tested=own)
+        .set_index(["backbone", "strategy"])
+        .loc[("demo_vit", "lora")]
+        for name, own in (("whole", tested), ("alone", None))
+    }
+    store.close()
+    ends = ["ci_low", "ci_high", "difference_low", "control_low"]
+    assert [found.row[name] for name in ends] == both["whole"][ends].tolist()
+    assert both["whole"]["ci_low"] != both["alone"]["ci_low"]
+
+
+def test_a_calibration_that_was_asked_for_was_not_chosen(benchmark, runs, tmp_path):
+    row = one_run(runs, "demo_vit", "linear")
+    export(benchmark, tmp_path / "model", run=row["run"], calibration="none")
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "so it was asked for, and no other method was tried" in card
+    about = prognobench.load_model(tmp_path / "model").about
+    fitted = about.calibration.model_copy(
+        update={"method": "logistic", "about": about.calibration.about | {"events": 30}}
+    )
+    for asked, words in (("logistic", "method that was asked for"), (None, "chosen by the log")):
+        own = fitted.model_copy(update={"about": fitted.about | {"asked_for": asked}})
+        assert words in write_card(about.model_copy(update={"calibration": own}))
 
 
 def test_a_control_is_no_model(benchmark, runs, tmp_path):

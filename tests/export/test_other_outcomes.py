@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from prognobench.cohorts.load import load_cohort
 from prognobench.errors import UserError
 from prognobench.evaluation.kinds import read_patients
 from prognobench.evaluation.times import event_risk
+from prognobench.export.contents import _outcome
 from prognobench.results.store import ResultsStore
 
 SCORES, TIMES = "severity_score", "survival"
@@ -170,3 +172,28 @@ def test_a_changed_stored_prediction_is_no_longer_the_model(benchmark, tmp_path,
     monkeypatch.setattr(ResultsStore, "predictions", changed)
     with pytest.raises(UserError, match="trained again here its predictions differ"):
         export(benchmark, tmp_path / "model", run=row["run"])
+
+
+def test_the_hazard_is_that_of_patients_however_many_images_they_have():
+    random = np.random.default_rng(4)
+    images = random.integers(1, 6, 30)
+    patient = np.repeat(np.arange(30), images)
+    # Whoever has more images has the event sooner.
+    time = (400.0 / images + random.uniform(0, 20, 30)) * np.where(random.random(30) < 0.7, 1, -1)
+    predictions = pd.DataFrame(
+        {
+            "patient_id": [str(number) for number in patient],
+            "image_id": [str(number) for number in range(len(patient))],
+            "part": np.where(patient < 25, "train", "test"),
+            "target": time[patient],
+            "log_hazard": random.normal(size=len(patient)),
+        }
+    )
+    model = SimpleNamespace(predictions=predictions, info={}, prior_logit_shift=0.3)
+    task = SimpleNamespace(kind="time_to_event", outcome=SimpleNamespace(highest=None))
+    told = _outcome(task, model)
+    tested = read_patients("time_to_event", predictions, 0.3, "patient")
+    risk = 1.0 - np.exp(-told["baseline_hazard"] * np.exp(tested.log_hazard))
+    expected = event_risk(predictions, told["horizon"], 0.3)
+    np.testing.assert_allclose(risk, expected, atol=1e-12)
+    assert told["horizon"] == np.median(time[:25][time[:25] > 0])

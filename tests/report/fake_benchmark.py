@@ -9,9 +9,11 @@ import pandas as pd
 from PIL import Image
 
 from prognobench.audit.concerned import under_pseudonyms
+from prognobench.evaluation.choice import choose_runs
 from prognobench.evaluation.detail import details
+from prognobench.evaluation.finished import Runs
 from prognobench.evaluation.rank_table import rank_table
-from prognobench.evaluation.tables import leaderboard, run_metrics
+from prognobench.evaluation.tables import leaderboard, patients_tested, run_metrics
 from prognobench.report.content import ReportContent, Saliency
 
 BACKBONES = {"resnet18": 0.5, "densenet121": 0.7, "dinov2_vits14": 0.9, "biomedclip": 1.1}
@@ -234,6 +236,7 @@ def fake_content(
         stored.__getitem__,
         board,
         dict.fromkeys(datasets, known),
+        tested=patients_tested(choose_runs(runs), Runs.of(stored.__getitem__)),
         replicates=replicates,
         confidence=0.95,
     )

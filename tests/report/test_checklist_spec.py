@@ -91,3 +91,49 @@ def test_what_is_asked_of_images_is_told(answer, guideline, number):
     assert "it is shown whole" in cut
     dropped = answer(guideline, number, images={**crop, "without_lungs": "drop"})
     assert "it is left out" in dropped
+
+
+@pytest.mark.parametrize(
+    ("regimes", "spec", "said"),
+    [
+        (["full_data"], {}, ("internal testing", "no external test", "early stopping")),
+        (["leave_one_site_out"], {}, ("at each site by models of", "a site that was not", "early")),
+        (["fixed_split"], {"column": "dataset"}, ("another data set", "another data set", "early")),
+        (["fixed_split"], {"column": "year"}, ("named by year", "for the authors to say", "early")),
+        (["few_shot"], {}, ("internal testing", "no external test", "fixed beforehand")),
+        (["full_data", "fixed_split"], {"column": "site"},
+         ("internal testing and testing on patients of other sites",
+          "other sites. In the other settings none", "early stopping")),
+    ],
+)  # fmt: skip
+def test_testing_and_choices_are_told_by_the_regimes(content, regimes, spec, said):
+    one = next(cell for cell in cells(content) if cell.regime == "full_data")
+    found = [replace(one, regime=name) for name in regimes]
+    named = [{"name": name, **(spec if name == "fixed_split" else {})} for name in regimes]
+    recipe = {"epochs": 7, "patience": 3, "few_shot_steps": 40, "batch_size": 8}
+    given = yaml.safe_dump({"name": "own", "regimes": named, "recipe": recipe})
+    known = facts(replace(content, spec=given), found)
+    for key, words in zip(("aim", "difference", "choice"), said, strict=True):
+        assert words in known[key]
+    few = "few_shot" in regimes
+    assert ("no validation part" in known["choice"]) == few
+    assert ("early stopping" in known["choice"]) != few
+    assert ("few shot steps 40" in known["training"]) == few
+    assert ("epochs 7" in known["training"] and "patience 3" in known["training"]) != few
+
+
+@pytest.mark.parametrize(
+    ("regime", "asked", "said", "corrected"),
+    [
+        ("full_data", "class_weights", "Class weights in training", True),
+        ("full_data", "none", "Nothing was done about it in training.", False),
+        ("few_shot", "none", "few-shot draws have as many", True),
+        ("imbalance_events", "none", "regimes of imbalance draw", True),
+    ],
+)
+def test_imbalance_is_told_by_what_was_done(content, regime, asked, said, corrected):
+    found = [replace(cells(content)[0], regime=regime)]
+    given = yaml.safe_dump({"name": "own", "recipe": {"imbalance": asked}})
+    told = facts(replace(content, spec=given), found)["imbalance"]
+    assert said in told
+    assert ("probabilities are corrected" in told) == corrected

@@ -9,6 +9,7 @@ import pytest
 from fake_benchmark import fake_ranks
 
 from prognobench.evaluation.pareto import pareto_front
+from prognobench.evaluation.subgroups import FEW_EVENTS, FEW_OTHERS
 from prognobench.report import words
 from prognobench.report.content import cells, of_cell, records
 from prognobench.report.drawing import own_style
@@ -176,6 +177,16 @@ def test_subgroups(content, cell):
     assert len(marks(figure)) == with_numbers["value"].notna().sum()
     assert "site: harbour  (&lt;10/10)" in figure.svg
     assert figure.svg.count("too few") == with_numbers["value"].isna().sum()
+    # Nearly all of a group with the event are no few events.
+    others = table.assign(reason=table["reason"].replace(FEW_EVENTS, FEW_OTHERS))
+    drawn = subgroups(cell, others).svg
+    assert "site: harbour  (–/10)" in drawn and "&lt;10/" not in drawn
+
+
+def test_a_line_at_chance_is_told_of_where_it_is_drawn(cell):
+    rows = tuple({**row, "chance": None} for row in cell.rows)
+    assert "dashed line is chance" in forest(cell).caption
+    assert "dashed line" not in forest(replace(cell, rows=rows)).caption
 
 
 def test_ranks():
@@ -203,6 +214,10 @@ def test_what_is_said_of_ranks_names_who_is_left_out_beside_the_test(content):
     assert said().startswith("Friedman's test over 6 cohorts: p = ") and said().endswith(by_test)
     assert said(note="left out: x") == f"Left out: x. {said()}"
     assert said(note="too few", p_value=np.nan) == "Too few."
+    alike = said(p_value=0.3, critical_difference=np.nan)
+    assert alike.endswith(
+        "p = 0.3. No candidate is told apart from another, and Nemenyi's test is not made."
+    )
 
 
 def test_nothing_is_drawn_without_a_number(content):

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -11,9 +12,11 @@ import pytest
 from fake_benchmark import fake_audit
 from PIL import Image
 
+from prognobench.evaluation.metrics import METRICS
 from prognobench.report import gallery as gallery_module
 from prognobench.report import words
 from prognobench.report.answer import answers
+from prognobench.report.audit_section import audit_section
 from prognobench.report.checklist import checklists, facts
 from prognobench.report.checklist_items import GUIDELINES
 from prognobench.report.content import ReportContent, Saliency, cells
@@ -21,10 +24,11 @@ from prognobench.report.drawing import Figure
 from prognobench.report.files import as_csv, markdown, write_figures, write_tables
 from prognobench.report.gallery import Placed
 from prognobench.report.latex import latex
+from prognobench.report.limits import limits
 from prognobench.report.page import build, render, write_report
 from prognobench.report.pictures import LARGEST_SHEET
 from prognobench.report.tables import guidelines, plain
-from prognobench.report.view import collapsed, rankings
+from prognobench.report.view import collapsed, rankings, undefined
 
 EVIL = "<script>alert(1)</script>"
 
@@ -259,8 +263,12 @@ def test_one_candidate_and_undecided_ones_are_said_so(content):
     board = content.leaderboard.query("regime == 'full_data' and rank <= 2").copy()
     two = small(content, leaderboard=board.assign(best_group=True))
     found = answers(two, cells(two))[0].main
-    assert found.comparison == "These data cannot tell any of the 2 candidates apart."
+    assert found.comparison == "The other candidate cannot be told apart from it."
     assert found.verdict == "undecided"
+    three = content.leaderboard.query("regime == 'full_data'").sort_values("rank").head(3)
+    three = small(content, leaderboard=three.assign(best_group=True))
+    told = answers(three, cells(three))[0].main.comparison
+    assert told == "None of the other 2 candidates can be told apart from it."
     one = small(content, leaderboard=board.iloc[:1])
     found = answers(one, cells(one))[0].main
     assert found.comparison == "It is the only candidate with a result."
@@ -286,6 +294,11 @@ def test_nothing_is_decided_while_runs_are_missing(content):
     assert alone.verdict == "runs missing"
     assert alone.comparison.endswith("with a result. 1 candidate has no result.")
     assert not main("not_applicable", "estimate", "rank").verdict
+    # Where even the best has runs missing, what it is better than may still win.
+    partial = small(content, leaderboard=board.assign(state="partial", best_group=[True, False]))
+    found = answers(partial, cells(partial))[0].main
+    assert found.verdict == "runs missing"
+    assert "another may turn out the best" in found.comparison
 
 
 def test_a_difference_without_an_interval_is_said_not_to_be_tested(content):
@@ -366,13 +379,79 @@ def test_calibration_and_cost_are_said_in_words(content):
 
 def test_limits_name_small_subgroups_and_the_missing_external_test(content):
     said = " ".join(answers(content, cells(content))[0].limits)
-    assert "Too few events to say anything of: site harbour" in said
+    assert "Too few patients with or without the event to say anything of: site harbour" in said
     assert "nothing here says how the candidates do in another hospital" in said
     outside = content.leaderboard.assign(regime="leave_one_site_out", shots=pd.NA)
     outside = outside.drop_duplicates(["backbone", "strategy"])
     other = small(content, leaderboard=outside)
     said = " ".join(answers(other, cells(other))[0].limits)
     assert "another hospital" not in said
+    # A column that the authors made says nothing of places by itself.
+    for column, sure in (("site", True), ("dataset", True), ("scanner", False)):
+        spec = f"name: own\nregimes: [{{name: fixed_split, column: {column}}}]\n"
+        other = small(content, leaderboard=outside.assign(regime="fixed_split"), spec=spec)
+        said = " ".join(answers(other, cells(other))[0].limits)
+        assert ("named by the column scanner" in said) != sure
+        assert ("another hospital" in said) != sure
+
+
+def test_what_an_estimate_is_worth_is_told_by_its_scale_and_its_side_of_chance(content):
+    board = content.leaderboard.query("regime == 'full_data'")
+
+    def said(**columns):
+        own = small(content, leaderboard=board.assign(**columns))
+        return " ".join(answers(own, cells(own))[0].limits)
+
+    worse = {"ci_low": -0.5, "ci_high": -0.1, "chance": 0.0}
+    assert "worse than chance: all training data" in said(**worse)
+    assert "told from chance" not in said(**worse)
+    assert "worse than chance" not in said(ci_low=0.1, ci_high=0.5, chance=0.0)
+    wide = {"ci_low": 0.1, "ci_high": 0.9}
+    assert "interval of the best candidate is wide" in said(**wide)
+    # Half a level is no wide interval of a mean error in levels.
+    mae = board.assign(metric="mae", chance=1.0, **wide)
+    one = small(content, leaderboard=mae)
+    (found,) = cells(one)
+    assert not any("is wide" in limit for limit in limits(one, [found]))
+    off = tuple({**row, "ci_low": 1.1, "ci_high": 1.3} for row in found.rows)
+    assert "worse than chance" in " ".join(limits(one, [replace(found, rows=off)]))
+
+
+def test_files_of_cohorts_with_alike_names_are_apart(content):
+    names = {"a_b/icu": "a_b", "a-b/icu": "a-b"}
+    board, subgroups = content.leaderboard.query("regime == 'full_data'"), content.subgroups
+    two = small(
+        content,
+        leaderboard=pd.concat([board.assign(dataset=own) for own in names.values()]),
+        subgroups=pd.concat([subgroups.assign(dataset=own) for own in names.values()]),
+        results=content.results.iloc[:0],
+        saliency=[],
+    )
+    files = [table.name for table in build(two).tables]
+    assert len(files) == len(set(files))
+    assert sum(name.startswith("subgroups-") for name in files) == 2
+    about = {"images": 4, "missing": {"age": 1}, "missing_by": {}}
+    audit = audit_section({"cohorts": dict.fromkeys(names.values(), about)}, [])
+    assert len({grid.name for grid in audit.missing}) == 2
+
+
+def test_shares_and_draws_in_words(content):
+    assert words.level(0.9995) == "99.95\u00a0%"
+    assert [words.level(own) for own in (0.95, 0.9, 0.999)] == [
+        "95\u00a0%",
+        "90\u00a0%",
+        "99.9\u00a0%",
+    ]
+    few = next(cell for cell in cells(content) if cell.shots)
+    for metric, drawn in (("mae", "a band of scores"), ("c_index", "with the event seen, and")):
+        assert f"{few.shots} patients {drawn}" in replace(few, metric=METRICS[metric]).setting
+
+
+def test_the_control_that_is_constant_lacks_no_metric(content):
+    own = content.results.query("metric == 'calibration_slope'").head(2)
+    own = own.assign(value=np.nan, reason="no slope fits", strategy=["prevalence", "linear"])
+    found = undefined(small(content, results=own))
+    assert [row["count"] for row in found] == [1]
 
 
 def test_checklists_hold_what_is_known_and_leave_the_rest_open(content):

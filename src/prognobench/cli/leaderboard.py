@@ -11,7 +11,7 @@ from rich.console import Console
 from prognobench.cli.tables import print_table
 from prognobench.evaluation.evaluated import is_incomplete
 from prognobench.evaluation.metrics import METRICS
-from prognobench.report.words import listing
+from prognobench.report.words import CLASSES, listing
 
 SECOND = {"binary": "auroc", "ordinal": "mae", "time_to_event": "integrated_brier"}
 """The metric beside the headline, by the kind of outcome."""
@@ -36,7 +36,8 @@ def print_leaderboard(leaderboard: pd.DataFrame, console: Console) -> None:
         second = SECOND[METRICS[headline].kind]
         if second != headline:
             shown[second] = second
-        drawn = "" if pd.isna(first["shots"]) else f", {first['shots']} patients a class"
+        classes = CLASSES[METRICS[headline].kind]
+        drawn = "" if pd.isna(first["shots"]) else f", {first['shots']} patients {classes}"
         if not pd.isna(first["level"]):
             drawn = f", {100 * first['level']:g} %"
         title = f"{first['dataset']}, {first['endpoint']}, {first['regime']}{drawn}"

@@ -99,14 +99,17 @@ def cells_of(
             candidate = own.groupby(list(NAMES), sort=True).ngroup().to_numpy()
             ends = np.cumsum(np.bincount(candidate))[:-1]
             members = np.split(np.argsort(candidate, kind="stable"), ends)
-            yield Cell(str(dataset), str(endpoint), own, members, _episodes(own), patients, rule)
+            yield Cell(str(dataset), str(endpoint), own, members, episodes_of(own), patients, rule)
 
 
-def _episodes(runs: pd.DataFrame) -> list[Key] | None:
-    """Return the episodes that can be had, in order; None where there are none.
+def episodes_of(runs: pd.DataFrame) -> list[Key] | None:
+    """Return the episodes of a cell that can be had, in order; None where there are none.
 
     They are drawn from whether or not they are finished, so that what is known of a candidate does
     not change as others go on.
+
+    Args:
+        runs: All runs of the cell, with their groups.
     """
     if not has_episodes(runs):
         return None
@@ -125,7 +128,7 @@ def cell_rows(task: Task, runs: pd.DataFrame, rule: Rule) -> list[dict[str, Any]
         One leaderboard row a candidate, not yet sorted.
     """
     own = runs.join(run_groups(runs))
-    episodes = _episodes(own)
+    episodes = episodes_of(own)
     members = dict(iter(own.groupby(list(NAMES), sort=True)))
     found = {names: evaluate_candidate(task, one, episodes, rule) for names, one in members.items()}
 
@@ -218,19 +221,22 @@ def _compare(
         over_folds = corrected_t(entry, best)
         if over_folds is not None:
             entry.row["p_corrected_t"] = over_folds.p_value
-        of_ranking = delong_of(entry, best, rule.confidence)
+        # Over episodes it would take what was drawn to train on for given.
+        of_ranking = None if draws is not None else delong_of(entry, best, rule.confidence)
         if of_ranking is not None:
             entry.row["p_delong"] = of_ranking.p_value
             if rule.metric == "auroc":
                 # The bootstrap of the AUROC is too careful in small folds.
                 found = of_ranking
         entry.row["p_value"] = found.p_value
+    # Without an interval there is no evidence of a difference. By what both have done, a candidate
+    # may be better than a best one that has runs missing.
+    worse = found.high < 0.0 if metric.higher_is_better else found.low > 0.0
     entry.row.update(
         difference_to_best=found.difference,
         difference_low=found.low,
         difference_high=found.high,
-        # Without an interval there is no evidence of a difference either.
-        best_group=not (found.low > 0.0 or found.high < 0.0),
+        best_group=not worse,
     )
 
 

@@ -42,7 +42,8 @@ COLUMNS: Mapping[str, str] = {
     "fold_mean": "Mean of the headline metric over folds or episodes, as many papers report it.",
     "fold_sd": "Standard deviation over folds or episodes (divisor n - 1).",
     "best_group": "Whether the candidate cannot be told apart from the best of its cell: the "
-    "interval of the paired difference includes 0, or there is none.",
+    "interval of the paired difference does not lie wholly on the worse side of 0, or there is "
+    "none.",
     "difference_to_best": "Estimate less that of the best candidate of the cell, on the same "
     "patients.",
     "difference_low": "Lower end of the interval of `difference_to_best`.",
@@ -54,7 +55,7 @@ COLUMNS: Mapping[str, str] = {
     "p_corrected_t": "p-value of the corrected resampled t-test over folds, each the mean over its "
     "seeds.",
     "p_delong": "p-value of DeLong's test of the AUROC, where no patient is tested twice and each "
-    "fold has two patients of each class.",
+    "fold has two patients of each class; not of few-shot episodes.",
     "control": "The best control of the cell.",
     "control_difference": "Estimate less that of the best control, on the same patients.",
     "control_low": "Lower end of the interval of `control_difference`.",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from prognobench.evaluation.candidates import has_episodes, run_groups
-from prognobench.evaluation.cells import NAMES, SETTING, TASK
+from prognobench.evaluation.candidates import Key, run_groups
+from prognobench.evaluation.cells import NAMES, SETTING, TASK, episodes_of
 from prognobench.evaluation.choice import DONE, choose_runs
 from prognobench.evaluation.controls import CONTROL
 from prognobench.evaluation.evaluated import episode_draws
@@ -23,7 +23,7 @@ from prognobench.evaluation.operating_curves import (
     precision_recall,
     roc,
 )
-from prognobench.evaluation.patients import PatientPredictions, Predictions
+from prognobench.evaluation.patients import Array, PatientPredictions, Predictions
 from prognobench.evaluation.scores import PatientScores, agreement
 from prognobench.evaluation.subgroups import SUBGROUP_COLUMNS, patient_groups, subgroup_values
 from prognobench.evaluation.task import Task, read_task
@@ -94,6 +94,7 @@ def details(
     leaderboard: pd.DataFrame,
     images: Mapping[str, pd.DataFrame],
     *,
+    tested: Mapping[tuple[str, str], Collection[str]],
     replicates: int,
     confidence: float,
 ) -> Details:
@@ -105,6 +106,8 @@ def details(
         leaderboard: The table of :func:`prognobench.evaluation.tables.leaderboard`.
         images: By dataset, one row an image with what is known of it
             (:func:`~prognobench.evaluation.subgroups.patient_groups`).
+        tested: The patients that the leaderboard draws from, by dataset and endpoint, so that bands
+            and intervals are of its draws.
         replicates: Number of bootstrap replicates.
         confidence: Share of the replicates a band or interval holds.
     """
@@ -118,12 +121,15 @@ def details(
         first = wanted.iloc[0]
         here = (runs["dataset"] == first["dataset"]) & (runs["endpoint"] == first["endpoint"])
         own = runs[here]
-        own = own[_equal(own, first)]
+        own = choose_runs(own[_equal(own, first)].reset_index(drop=True))
+        own = own.join(run_groups(own))
+        drawn = episode_draws(own, episodes_of(own), replicates) or {}
         named = pd.MultiIndex.from_frame(own[list(NAMES)])
         own = own[named.isin(pd.MultiIndex.from_frame(wanted[list(NAMES)]))]
-        made = _task_details(
-            own, read, wanted, images, replicates=replicates, confidence=confidence
+        task, own = read_task(
+            own, read, replicates, tested[str(first["dataset"]), str(first["endpoint"])]
         )
+        made = _task_details(task, own, read, wanted, images, drawn=drawn, confidence=confidence)
         curves += made[0]
         subgroups += made[1]
     columns = [*CELL, *NAMES]
@@ -146,20 +152,16 @@ def _looked_at(cell: pd.DataFrame) -> pd.DataFrame:
 
 
 def _task_details(
+    task: Task,
     runs: pd.DataFrame,
     read: Runs,
     wanted: pd.DataFrame,
     images: Mapping[str, pd.DataFrame],
     *,
-    replicates: int,
+    drawn: Mapping[Key, Array],
     confidence: float,
 ) -> tuple[list[pd.DataFrame], list[pd.DataFrame]]:
-    chosen = choose_runs(runs.reset_index(drop=True))
-    task, chosen = read_task(chosen, read, replicates)
-    done = chosen[chosen["state"] == DONE]
-    done = done.join(run_groups(done))
-    episodes = sorted(set(done["group"]), key=repr) if has_episodes(done) else None
-    drawn = episode_draws(done, episodes, replicates) or {}
+    done = runs[runs["state"] == DONE]
     curves, subgroups = [], []
     for place, (_, row) in enumerate(wanted.iterrows()):
         own = done[(done["backbone"] == row["backbone"]) & (done["strategy"] == row["strategy"])]

@@ -30,6 +30,8 @@ class Need(Enum):
     NO_EVENT = "every test patient had the event"
     CALLED_POSITIVE = "no test patient was predicted positive"
     CALLED_NEGATIVE = "no test patient was predicted negative"
+    DIFFERENCES = "the raw probability is the same for every test patient: no slope fits"
+    DIFFERENCES_CORRECTED = "the probability is the same for every test patient: no slope fits"
     OVERLAP = "the raw probabilities separate the test patients by outcome: no slope fits"
     OVERLAP_CORRECTED = "the probabilities separate the test patients by outcome: no slope fits"
 
@@ -127,8 +129,10 @@ def _found(need: Need, sample: Sample, point: str) -> bool:
     both = bool(event.any() and not event.all())
     if need is Need.BOTH_CLASSES or not both:
         return both
-    score = sample.probability if need is Need.OVERLAP else sample.corrected
-    return _overlap(score, event)
+    raw = need in {Need.DIFFERENCES, Need.OVERLAP}
+    score = sample.probability if raw else sample.corrected
+    overlap = need in {Need.OVERLAP, Need.OVERLAP_CORRECTED}
+    return _overlap(score, event) if overlap else bool(score.min() < score.max())
 
 
 def _overlap(score: Array, event: NDArray[np.bool_]) -> bool:

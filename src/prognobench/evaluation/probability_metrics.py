@@ -135,6 +135,9 @@ ERROR = (
 )
 """Proper scores."""
 
+_SLOPE = (Need.DIFFERENCES_CORRECTED, Need.OVERLAP_CORRECTED)
+_RAW_SLOPE = (Need.DIFFERENCES, Need.OVERLAP)
+
 CALIBRATION = tuple(
     metric
     for raw, end, words in ((False, "", ""), (True, "_raw", ", raw"))
@@ -151,7 +154,7 @@ CALIBRATION = tuple(
             lowest=float("-inf"),
             highest=float("inf"),
             reads="score",
-            needs=(Need.BOTH_CLASSES, Need.OVERLAP if raw else Need.OVERLAP_CORRECTED),
+            needs=(Need.BOTH_CLASSES, *(_RAW_SLOPE if raw else _SLOPE)),
             ideal=1.0,
         ),
         Metric(

@@ -84,8 +84,9 @@ def rank_candidates(
         index=["dataset", "endpoint"], columns="candidate", values="estimate", dropna=True
     ).dropna(axis="columns")
     signed = wide if higher_is_better else -wide
-    by_endpoint = signed.rank(axis="columns", ascending=False)
-    by_cohort = by_endpoint.groupby(level="dataset").mean().rank(axis="columns")
+    # Rounded, so that two sums of the same numbers in another order are a tie.
+    by_endpoint = signed.round(12).rank(axis="columns", ascending=False)
+    by_cohort = by_endpoint.groupby(level="dataset").mean().round(12).rank(axis="columns")
     mean_ranks = by_cohort.mean().sort_values(kind="stable")
     names = tuple(str(name) for name in mean_ranks.index)
     blocks = len(by_cohort)

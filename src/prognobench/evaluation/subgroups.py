@@ -26,6 +26,10 @@ from prognobench.evaluation.sample import Sample
 SMALLEST_GROUP = 10
 """Patients with, and without, the event that a subgroup needs for its numbers to be shown."""
 
+FEW_EVENTS = f"fewer than {SMALLEST_GROUP} patients with the event"
+FEW_OTHERS = f"fewer than {SMALLEST_GROUP} patients without the event"
+"""Why a subgroup has no numbers."""
+
 MOST_GROUPS = 12
 """Of a column with more values than this, the largest groups are kept and the rest put together."""
 
@@ -136,9 +140,9 @@ def _group_rows(
         return []
     reason = None
     if events < SMALLEST_GROUP:
-        reason, shown = f"fewer than {SMALLEST_GROUP} patients with the event", None
+        reason, shown = FEW_EVENTS, None
     elif patients - events < SMALLEST_GROUP:
-        reason, shown = f"fewer than {SMALLEST_GROUP} patients without the event", None
+        reason, shown = FEW_OTHERS, None
     else:
         shown = events
     row |= {"n_patients": patients, "n_events": shown, "reason": reason}

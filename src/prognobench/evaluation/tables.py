@@ -265,6 +265,8 @@ def leaderboard(
     metric: str = HEADLINE,
     replicates: int = 1000,
     confidence: float = 0.95,
+    *,
+    tested: Mapping[tuple[str, str], Collection[str]] | None = None,
 ) -> pd.DataFrame:
     """Estimate, rank and compare all candidates: ``leaderboard.csv``.
 
@@ -289,11 +291,13 @@ def leaderboard(
             headline of their kind.
         replicates: Number of bootstrap replicates, at least 1.
         confidence: Share of the replicates an interval holds, between 0 and 1.
+        tested: The patients that are drawn from, by dataset and endpoint, where other runs of the
+            task test more than these; None for those that these runs tested.
 
     Returns:
         Columns :func:`leaderboard_columns`, one row a dataset, endpoint, regime, number of
         shots or level, backbone and strategy, sorted by rank within each cell. ``best_group`` is
-        true where the interval of the paired difference to the best of the cell includes 0.
+        true unless the interval of the paired difference to the best lies on its worse side.
         Controls have no rank; ``control`` names the best of them, and the columns beside it hold
         the paired difference to it (:func:`~prognobench.evaluation.controls.against_controls`).
         Candidates with missing runs rank after the complete ones. ``train_seconds`` is the mean
@@ -312,7 +316,8 @@ def leaderboard(
         )
     read = Runs.of(predictions)
     chosen = choose_runs(runs.reset_index(drop=True))
-    tested = _tested(chosen, read)
+    if tested is None:
+        tested = patients_tested(chosen, read)
     rows: list[dict[str, Any]] = []
     for cell in cells_of(chosen, tested, metric, replicates, confidence):
         candidates = map(cell.candidate, range(len(cell.members)))
@@ -349,8 +354,16 @@ def leaderboard_of(
     return in_order(table)
 
 
-def _tested(chosen: pd.DataFrame, read: Runs) -> dict[tuple[str, str], dict[str, float]]:
-    """Return the patients that runs tested, with their outcomes, by dataset and endpoint."""
+def patients_tested(chosen: pd.DataFrame, read: Runs) -> dict[tuple[str, str], dict[str, float]]:
+    """Return the patients that runs tested, with their outcomes, by dataset and endpoint.
+
+    Args:
+        chosen: Runs from :func:`~prognobench.evaluation.choice.choose_runs`.
+        read: What reads them.
+
+    Raises:
+        UserError: When a patient has different targets in different runs.
+    """
     done = chosen[chosen["state"] == DONE]
     read.read(done)
     tested: dict[tuple[str, str], dict[str, float]] = {}

@@ -137,13 +137,20 @@ def _probabilities(calibration: Calibration, thresholds: Thresholds) -> list[str
         why = fit.get("reason") or (
             "no recalibration had a lower log-loss on patients that it was not fitted to"
         )
+        if fit.get("asked_for"):
+            why = "so it was asked for, and no other method was tried"
         lines.append(f"- `calibrated` is `corrected`, not recalibrated: {why}.")
     else:
+        why = (
+            "by the method that was asked for; no other was tried"
+            if fit.get("asked_for")
+            else "and chosen by the log-loss of patients that it was not fitted to"
+        )
         lines.append(
             f"- `calibrated` is `corrected` recalibrated ({calibration.method}: intercept "
             f"{calibration.intercept:.4f}, slope {calibration.slope:.4f}), fitted to the "
             f"out-of-fold predictions of {fit['patients']} patients, {fit['events']} with the "
-            "event, and chosen by the log-loss of patients that it was not fitted to."
+            f"event, {why}."
         )
     for method, loss in fit.get("cross_fitted_log_loss", {}).items():
         brier = fit["cross_fitted_brier"][method]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
 from prognobench.errors import UserError, nearest
-from prognobench.evaluation.choice import IMPOSSIBLE
+from prognobench.evaluation.choice import IMPOSSIBLE, SAME, choose_runs
 from prognobench.evaluation.controls import CONTROL, is_control
-from prognobench.evaluation.evaluated import is_incomplete
+from prognobench.evaluation.evaluated import PARTIAL, is_incomplete
 from prognobench.evaluation.metrics import METRICS
 from prognobench.evaluation.patients import Predictions
 from prognobench.evaluation.tables import leaderboard
@@ -19,6 +19,9 @@ from prognobench.spec import EvaluationSpec
 
 REFITTED_REGIMES = ("full_data", "leave_one_site_out")
 """Regimes whose procedure can be repeated on all patients of the task."""
+
+
+Tested: TypeAlias = Mapping[tuple[str, str], Collection[str]]
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,11 @@ class Chosen:
 
 
 def choose(
-    runs: pd.DataFrame, predictions: Predictions, evaluation: EvaluationSpec, asked: Asked
+    runs: pd.DataFrame,
+    predictions: Predictions,
+    evaluation: EvaluationSpec,
+    asked: Asked,
+    tested: Tested,
 ) -> Chosen:
     """Choose a candidate: the one asked for, that of the run asked for, or the best.
 
@@ -82,17 +89,19 @@ def choose(
         predictions: Gives the stored predictions of a run.
         evaluation: How the leaderboard is made.
         asked: What is asked for.
+        tested: The patients that all runs of the benchmark test, by dataset and endpoint: the
+            intervals are then those of its leaderboard.
 
     Raises:
         UserError: When there is no such task, candidate or run, or nothing of it is done.
     """
     if asked.run is not None:
         picked = _run(runs, asked.run)
-        return _of_run(runs, predictions, evaluation, picked)
+        return _of_run(runs, predictions, evaluation, picked, tested)
     own = runs[_is_task(runs, _task(runs, asked.task))]
     regime = _regime(own, asked.regime)
     cell = own[own["regime"] == regime]
-    board = _board(cell, predictions, evaluation)
+    board = _board(cell, predictions, evaluation, tested)
     candidates = [row for row in board if not is_control(row)]
     row = _candidate(candidates, asked)
     if row["estimate"] is None:
@@ -117,14 +126,20 @@ def _run(runs: pd.DataFrame, wanted: str) -> pd.Series[Any]:
 
 
 def _of_run(
-    runs: pd.DataFrame, predictions: Predictions, evaluation: EvaluationSpec, picked: pd.Series[Any]
+    runs: pd.DataFrame,
+    predictions: Predictions,
+    evaluation: EvaluationSpec,
+    picked: pd.Series[Any],
+    tested: Tested,
 ) -> Chosen:
     same = _is_task(runs, (picked["dataset"], picked["endpoint"]))
     for key in ("regime", "shots", "level"):
         value = picked[key]
         same &= runs[key].isna() if pd.isna(value) else runs[key] == value
     cell = runs[same]
-    board = [row for row in _board(cell, predictions, evaluation) if not is_control(row)]
+    _check_chosen(picked, choose_runs(cell))
+    board = _board(cell, predictions, evaluation, tested)
+    board = [row for row in board if not is_control(row)]
     names = {"backbone": picked["backbone"], "strategy": picked["strategy"]}
     row = next(own for own in board if all(own[key] == value for key, value in names.items()))
     finding = (
@@ -132,6 +147,22 @@ def _of_run(
         "patients; the numbers below are of all runs of its candidate."
     )
     return _chosen(row, cell, str(picked["run"]), [finding, *_findings(row, board)])
+
+
+def _check_chosen(picked: pd.Series[Any], stands: pd.DataFrame) -> None:
+    """Refuse a run that is no part of its candidate's numbers, which cannot describe it."""
+    if picked["run"] in set(stands["run"]):
+        return
+    (instead,) = stands[(stands[SAME] == picked[SAME]).all(axis="columns")].to_dict("records")
+    if instead["state"] != "done":
+        raise UserError(
+            f"the run '{picked['run']}' is one of several learning rates, and which of them is "
+            "taken is not known before all are done: run the benchmark first"
+        )
+    raise UserError(
+        f"the run '{picked['run']}' has a learning rate that validation did not choose, so that no "
+        f"number describes it: name '{instead['run']}', which stands for its split"
+    )
 
 
 def _chosen(
@@ -186,11 +217,10 @@ def _regime(own: pd.DataFrame, wanted: str | None) -> str:
 
 
 def _board(
-    cell: pd.DataFrame, predictions: Predictions, evaluation: EvaluationSpec
+    cell: pd.DataFrame, predictions: Predictions, evaluation: EvaluationSpec, tested: Tested
 ) -> list[dict[str, Any]]:
-    table = leaderboard(
-        cell, predictions, evaluation.metric, evaluation.replicates, evaluation.confidence
-    )
+    asked = (evaluation.metric, evaluation.replicates, evaluation.confidence)
+    table = leaderboard(cell, predictions, *asked, tested=tested)
     plain = table.astype(object).where(table.notna(), None)
     return [{str(key): value for key, value in row.items()} for row in plain.to_dict("records")]
 
@@ -212,6 +242,8 @@ def _findings(row: Mapping[str, Any], candidates: list[dict[str, Any]]) -> list[
     first = min(ranked, key=lambda own: (own["rank"] is None, own["rank"]))
     compared = [own for own in ranked if not is_incomplete(own, first)]
     others = [own for own in candidates if own not in compared]
+    # The best itself has runs missing, and then everybody has.
+    partial = len(compared) > 1 and first["state"] == PARTIAL
     waiting = [_name(own) for own in others if own["state"] not in IMPOSSIBLE]
     alike = [_name(own) for own in compared if own["best_group"] and _name(own) != _name(row)]
     told = f"{metric.title} {_with_interval(row)}"
@@ -228,6 +260,11 @@ def _findings(row: Mapping[str, Any], candidates: list[dict[str, Any]]) -> list[
         if row not in compared:
             what = "has runs missing and is not compared with"
         found.append(f"It {what} the best, {_name(first)}: {_with_interval(first)}.")
+    if partial:
+        found.append(
+            "All candidates have runs missing: they were compared on what both have done, and "
+            "another may turn out the best."
+        )
     if row["control"] is None:
         found.append("It was compared with no control, so that nothing shows what it reads.")
     elif not row["beats_controls"]:

@@ -15,7 +15,8 @@ from prognobench.backbones.choice import BackboneSpec
 from prognobench.cohorts.task import Task
 from prognobench.evaluation.finished import thresholds_of
 from prognobench.evaluation.metrics import METRICS, SHOWN
-from prognobench.evaluation.recalibration import RecalibrationFit
+from prognobench.evaluation.patients import values_by_patient
+from prognobench.evaluation.recalibration import Method, RecalibrationFit
 from prognobench.evaluation.time_curves import median_event
 from prognobench.evaluation.times import baseline_hazard
 from prognobench.execution.environment import describe_environment
@@ -37,6 +38,7 @@ def describe_model(
     chosen: Chosen,
     model: TrainedModel,
     fitted: RecalibrationFit | None,
+    calibration: Method | None,
     include_backbone: bool,
 ) -> ModelDescription:
     """Return everything that is known of a model, its tensors aside.
@@ -48,6 +50,7 @@ def describe_model(
         chosen: The candidate.
         model: What was trained.
         fitted: Its recalibration; None where the outcome is no event that happens or not.
+        calibration: The method of recalibration that was asked for; None where it was chosen.
         include_backbone: Whether the backbone's weights are part of the folder.
     """
     run, entry, task = model.run, model.run.entry, prepared.tasks[0]
@@ -93,7 +96,7 @@ def describe_model(
             "method": fitted.chosen.method,
             "intercept": fitted.chosen.intercept,
             "slope": fitted.chosen.slope,
-            "about": fitted.as_json(),
+            "about": {**fitted.as_json(), "asked_for": calibration},
         },
         "training": {
             "dataset": chosen.dataset,
@@ -127,9 +130,8 @@ def _outcome(task: Task, model: TrainedModel) -> dict[str, Any]:
     scale = ("score_mean", "score_deviation", "log_hazard_mean")
     told |= {name: model.info[name] for name in scale if name in model.info}
     if task.kind == "time_to_event":
-        seen = model.predictions[model.predictions["part"] == "train"]
-        times = seen["target"].to_numpy(dtype=np.float64)
-        hazard = seen["log_hazard"].to_numpy(dtype=np.float64)
+        # Of patients, as the benchmark has it: whoever has more images does not count more.
+        _, times, hazard, _ = values_by_patient(model.predictions, "train", "log_hazard", "patient")
         horizon = median_event(times)
         if horizon is not None:
             at = np.array([horizon])

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from prognobench.backbones.backbone import load_backbone
 from prognobench.backbones.entry import BackboneEntry, LocalFile
 from prognobench.errors import UserError
+from prognobench.evaluation.choice import choose_runs
 from prognobench.evaluation.kinds import kind_of
 from prognobench.evaluation.recalibration import METHODS, Method, RecalibrationFit
 from prognobench.execution.benchmark import require_weights
@@ -37,6 +38,7 @@ from prognobench.prediction.folder import BACKBONE, CARD, DESCRIPTION, TRAINED, 
 from prognobench.prediction.model import load_model
 from prognobench.prediction.outputs import VALUES, image_values
 from prognobench.results.store import ResultsStore
+from prognobench.results.tested import tested_by_splits
 from prognobench.spec import BenchmarkSpec, load_spec
 
 FREE_LICENSES = ("apache-2.0", "mit", "bsd-3-clause", "bsd-2-clause", "cc0-1.0", "cc-by-4.0")
@@ -101,7 +103,9 @@ def export_model(
         )
     store = ResultsStore(output)
     try:
-        chosen = choose(store.runs(), store.predictions, spec.evaluation, asked)
+        runs = store.runs()
+        tested = tested_by_splits(output, choose_runs(runs))
+        chosen = choose(runs, store.predictions, spec.evaluation, asked, tested)
         prepared = prepare_task(spec, datasets, chosen, progress)
         entry = prepared.runs[0].entry
         _check_license(entry, include_backbone)
@@ -124,6 +128,7 @@ def export_model(
                 chosen=chosen,
                 model=model,
                 fitted=fitted,
+                calibration=calibration,
                 include_backbone=include_backbone,
             )
             whole = Path(temporary) / "model"

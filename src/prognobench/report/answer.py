@@ -160,17 +160,26 @@ def _comparison(cell: Cell, leaders: Sequence[Mapping[str, Any]]) -> str:
     without = cell.without_result
     have = "have" if len(without) > 1 else "has"
     lacking = f" {words.plural(len(without), 'candidate')} {have} no result." if without else ""
+    if cell.all_partial and len(cell.ranked) > 1:
+        # The best itself has runs missing, and then everybody has.
+        lacking = (
+            " All of them have runs missing: each was compared with it on what both have done, and "
+            f"another may turn out the best.{lacking}"
+        )
     if len(cell.ranked) == 1:
         return f"It is the only candidate with a result.{lacking}"
+    others = [row for row in cell.best if row not in leaders]
     if len(cell.best) == len(cell.ranked):
-        return f"These data cannot tell any of the {len(cell.ranked)} candidates apart.{lacking}"
+        if len(others) < 2:
+            alike = "The other candidate cannot" if others else "No other candidate can"
+            return f"{alike} be told apart from it.{lacking}"
+        return f"None of the other {len(others)} candidates can be told apart from it.{lacking}"
     missing = cell.incomplete
     worse = len(cell.ranked) - len(cell.best) - len(missing)
     told = ["1 candidate is worse." if worse == 1 else f"{worse} candidates are worse."]
     if missing:
         named = words.listing(map(words.candidate, missing))
         told.append(f"Not compared, because runs are missing: {named}.")
-    others = [row for row in cell.best if row not in leaders]
     if others:
         named = words.listing(map(words.candidate, others))
         amount = words.plural(len(others), "other")
@@ -184,7 +193,7 @@ def _verdict(cell: Cell) -> str:
     """Say whether the best candidate is told apart from all others."""
     if len(cell.best) > 1:
         return "undecided"
-    if cell.incomplete or cell.without_result:
+    if cell.incomplete or cell.without_result or cell.all_partial:
         return "runs missing"
     return "decided" if len(cell.ranked) > 1 else ""
 

@@ -88,6 +88,7 @@ def audit_section(audit: Mapping[str, Any], tasks: Sequence[str]) -> AuditSectio
     if not audit:
         return None
     stems = words.stems(tasks)
+    cohorts = audit.get("cohorts", {})
     own = [
         (*named, audit[named[0]]) for named in zip(tasks, stems, strict=True) if named[0] in audit
     ]
@@ -102,8 +103,8 @@ def audit_section(audit: Mapping[str, Any], tasks: Sequence[str]) -> AuditSectio
         concerned=tuple(_concerned(audit)),
         missing=tuple(
             grid
-            for name, about in audit.get("cohorts", {}).items()
-            for grid in _missing(name, about)
+            for (name, about), stem in zip(cohorts.items(), words.stems(cohorts), strict=True)
+            for grid in _missing(name, stem, about)
         ),
     )
 
@@ -232,7 +233,7 @@ def most_missing(name: str, about: Mapping[str, Any]) -> Grid:
     return Grid(file, title, ("Column", "Missing", "Most among"), tuple(rows), note)
 
 
-def _missing(name: str, about: Mapping[str, Any]) -> list[Grid]:
+def _missing(name: str, stem: str, about: Mapping[str, Any]) -> list[Grid]:
     total = about["images"]
     lacking = {column: count for column, count in about["missing"].items() if count}
     if not lacking or not total:
@@ -250,5 +251,5 @@ def _missing(name: str, about: Mapping[str, Any]) -> list[Grid]:
     left = len(lacking) - len(columns)
     note = f"{words.count(left)} more columns are in audit.json." if left > 0 else ""
     title = f"Images without a value: {name}"
-    file = f"audit-{words.slug(name)}-missing"
+    file = f"audit-{stem}-missing"
     return [Grid(file, title, ("Group", *columns), tuple(rows), note)]

@@ -11,7 +11,7 @@ import yaml
 
 from prognobench import __version__
 from prognobench.cohorts.outcome_kinds import Kind
-from prognobench.report import checklist_spec, words
+from prognobench.report import checklist_regimes, checklist_spec, words
 from prognobench.report.checklist_items import GUIDELINES
 from prognobench.report.content import Cell, ReportContent
 
@@ -59,17 +59,20 @@ def facts(content: ReportContent, found: Sequence[Cell]) -> dict[str, str]:
     spec = spec if isinstance(spec, Mapping) else {}
     recipe = spec.get("recipe") or {}
     tasks = list(dict.fromkeys(cell.task for cell in found))
+    regimes = {cell.regime for cell in found}
     kinds = [kind for kind in OUTPUTS if any(cell.metric.kind == kind for cell in found)]
     known = {
         **_about_data(content, tasks, spec),
         **_about_images(content, found, spec),
-        **_about_models(content, recipe),
-        **_about_kinds(kinds or ["binary"], recipe),
+        **_about_models(content),
+        **_about_kinds(kinds or ["binary"]),
+        **_about_regimes(found, spec, recipe),
         **_about_results(content, found),
         "aim": (
             f"To compare {words.plural(_distinct(content, 'backbone'), 'pretrained backbone')} "
             f"under {words.plural(_distinct(content, 'strategy'), 'fine-tuning strategy', 'ies')} "
-            f"for {words.listing(tasks)}: development with internal testing."
+            f"for {words.listing(tasks)}: development with "
+            f"{checklist_regimes.testing(regimes, checklist_regimes.split_columns(spec))}."
         ),
         "spec": "The resolved benchmark file is in the appendix; splits were written to disk "
         "before any training.",
@@ -152,13 +155,8 @@ def _about_images(
     }
 
 
-def _about_models(content: ReportContent, recipe: Mapping[str, Any]) -> dict[str, str]:
+def _about_models(content: ReportContent) -> dict[str, str]:
     seeds = sorted({int(seed) for seed in content.runs["seed"].dropna()})
-    trained = [
-        f"{key.replace('_', ' ')} {recipe[key]}"
-        for key in ("epochs", "batch_size", "augmentation", "schedule", "patience")
-        if key in recipe
-    ]
     return {
         "splits": f"{words.count(content.runs['split'].nunique())} splits of patients, the "
         "same for "
@@ -169,9 +167,6 @@ def _about_models(content: ReportContent, recipe: Mapping[str, Any]) -> dict[str
         "appendix and the spec.",
         "initialisation": "Pretrained weights, named with their SHA-256; the head and adapters at "
         f"random, derived from each run's identity (seeds {words.listing(map(str, seeds), 12)}).",
-        "training": f"Recipe: {', '.join(trained)}; the rest is in the spec." if trained else "",
-        "choice": "Learning rates and early stopping by the validation part alone; candidates are "
-        "compared, and those that cannot be told apart are named together.",
         "ensembles": "None; a patient's prediction is the mean over the patient's images.",
         "prediction": "Each patient is predicted by the models that were not trained on the "
         "patient; "
@@ -203,7 +198,7 @@ OUTPUTS: Mapping[Kind, tuple[str, str]] = {
 """What models give and how that is measured, by the kind of the outcome."""
 
 
-def _about_kinds(kinds: Sequence[Kind], recipe: Mapping[str, Any]) -> dict[str, str]:
+def _about_kinds(kinds: Sequence[Kind]) -> dict[str, str]:
     """Return what goes by the kind of the outcomes, each named where there are several."""
 
     def told(place: int) -> str:
@@ -212,16 +207,25 @@ def _about_kinds(kinds: Sequence[Kind], recipe: Mapping[str, Any]) -> dict[str, 
             (named[kind] if len(kinds) > 1 else "") + OUTPUTS[kind][place] for kind in kinds
         )
 
-    imbalance = str(recipe.get("imbalance", "")).replace("_", " ")
-    weighted = ""
-    if imbalance and "binary" in kinds:
-        weighted = (
-            f"{imbalance} in training; probabilities are corrected for it in calibration, Brier "
-            "score and net benefit."
-        )
-    if imbalance and set(kinds) - {"binary"}:
-        weighted = f"{weighted} Nothing is weighted where scores or times are predicted.".strip()
-    return {"output": told(0), "metrics": told(1), "imbalance": weighted}
+    return {"output": told(0), "metrics": told(1)}
+
+
+def _about_regimes(
+    found: Sequence[Cell], spec: Mapping[str, Any], recipe: Mapping[str, Any]
+) -> dict[str, str]:
+    """Return what goes by how much data was trained on, and who was tested."""
+    regimes = {cell.regime for cell in found}
+    kinds = {cell.metric.kind for cell in found} or {"binary"}
+    asked = str(recipe.get("imbalance", ""))
+    weighted = [checklist_regimes.imbalance(regimes, asked)] if "binary" in kinds else []
+    if kinds - {"binary"} and asked != "none":
+        weighted.append("Nothing is weighted where scores or times are predicted.")
+    return {
+        "training": checklist_regimes.training(regimes, recipe),
+        "choice": checklist_regimes.choice(regimes),
+        "imbalance": " ".join(weighted) if asked else "",
+        "difference": checklist_regimes.difference(regimes, checklist_regimes.split_columns(spec)),
+    }
 
 
 def _about_results(content: ReportContent, found: Sequence[Cell]) -> dict[str, str]:
@@ -231,7 +235,6 @@ def _about_results(content: ReportContent, found: Sequence[Cell]) -> dict[str, s
     )
     named = words.listing([name for name in subgroups if name != "everybody"])
     failed = int((content.runs["state"] == "failed").sum())
-    elsewhere = regimes & {"leave_one_site_out", "fixed_split"}
     return {
         "uncertainty": f"{words.level(content.confidence)} intervals of a bootstrap of patients; "
         "paired comparisons on the same draws by Student's t with its standard error (DeLong's "
@@ -241,10 +244,6 @@ def _about_results(content: ReportContent, found: Sequence[Cell]) -> dict[str, s
         else "",
         "subgroups": f"The best candidate by {named}." if named else "",
         "clusters": "Sites were left out one by one." if "leave_one_site_out" in regimes else "",
-        "difference": "Tested on patients of another place or data set, as the regime says."
-        if elsewhere
-        else "None: development and test patients are of the same cohort, and there was no "
-        "external test.",
         "saliency": "Maps of where the best candidate looked, with a sanity check."
         if any(own.examples for own in content.saliency)
         else "",

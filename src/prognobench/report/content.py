@@ -13,7 +13,7 @@ from prognobench.evaluation.cells import SETTING
 from prognobench.evaluation.choice import IMPOSSIBLE
 from prognobench.evaluation.controls import is_control
 from prognobench.evaluation.detail import main_cells
-from prognobench.evaluation.evaluated import is_incomplete
+from prognobench.evaluation.evaluated import PARTIAL, is_incomplete
 from prognobench.evaluation.metric import Metric
 from prognobench.evaluation.metrics import METRICS
 from prognobench.report import words
@@ -161,6 +161,11 @@ class Cell:
         """The ranked rows with missing runs, where the best has none missing: they rank last."""
         return tuple(row for row in self.ranked if self.is_incomplete(row))
 
+    @property
+    def all_partial(self) -> bool:
+        """Whether even the best has missing runs, so that everybody has who has a result."""
+        return bool(self.ranked) and self.ranked[0]["state"] == PARTIAL
+
     def is_incomplete(self, row: Mapping[str, Any]) -> bool:
         """Say whether a row has missing runs, and the best has none."""
         return is_incomplete(row, self.ranked[0])
@@ -218,9 +223,10 @@ def _setting(own: Sequence[Cell]) -> str:
     first = own[0]
     if first.shots is not None:
         shots = list(dict.fromkeys(cell.shots for cell in own))
-        where = " of one site" if first.regime == "few_shot_one_site" else ""
+        drawn = words.CLASSES[first.metric.kind]
+        where = ", of one site" if first.regime == "few_shot_one_site" else ""
         noun = "patient" if shots == [1] else "patients"
-        return f"few-shot, {words.listing(map(str, shots))} {noun} a class{where}"
+        return f"few-shot, {words.listing(map(str, shots))} {noun} {drawn}{where}"
     if first.level is not None:
         levels = dict.fromkeys(cell.level for cell in own if cell.level is not None)
         share = words.listing(f"{100 * level:g} %" for level in levels)

@@ -15,8 +15,8 @@ import pandas as pd
 
 from prognobench.cohorts.combine import MEMBER_COLUMN
 from prognobench.errors import UserError
-from prognobench.evaluation.cells import TASK, Cell, cells_of, rows_of
-from prognobench.evaluation.choice import DONE, IMPOSSIBLE, UNFINISHED, choose_runs
+from prognobench.evaluation.cells import Cell, cells_of, rows_of
+from prognobench.evaluation.choice import DONE, UNFINISHED, choose_runs
 from prognobench.evaluation.detail import details
 from prognobench.evaluation.evaluated import EvaluatedCandidate, evaluate
 from prognobench.evaluation.finished import Measured, Runs
@@ -29,8 +29,8 @@ from prognobench.evaluation.workers import on_all_cores
 from prognobench.report.kept_candidates import FACTS, KeptCandidates, keys_of
 from prognobench.report.remembered import facts
 from prognobench.results.store import ResultsStore
+from prognobench.results.tested import tested_by_splits
 from prognobench.spec import EvaluationSpec
-from prognobench.splits.split import read_split, split_path
 
 AT_ONCE = 256
 """Candidates that are kept together, at most."""
@@ -98,29 +98,9 @@ def planned(
     own = own.astype({name: object for name, kind in own.dtypes.items() if kind == "str"})
     own[FACTS] = pd.Series(facts, index=own.index, dtype=object)
     chosen = choose_runs(own)
-    cells = list(
-        cells_of(
-            chosen, _drawn_from(output, chosen), asked.metric, asked.replicates, asked.confidence
-        )
-    )
+    tested = tested_by_splits(output, chosen)
+    cells = list(cells_of(chosen, tested, asked.metric, asked.replicates, asked.confidence))
     return Planned(chosen, cells, keys_of(cells, asked.model_dump(mode="json")))
-
-
-def _drawn_from(output: Path, runs: pd.DataFrame) -> dict[tuple[str, str], set[str]]:
-    """Return the patients that the splits of runs test, by dataset and endpoint."""
-    found: dict[tuple[str, str], set[str]] = {}
-    for (dataset, endpoint), own in runs.groupby(list(TASK)):
-        tested = found[str(dataset), str(endpoint)] = set[str]()
-        for split in own.loc[~own["state"].isin(IMPOSSIBLE), "split"].unique():
-            path = split_path(output / "splits", f"{dataset}/{endpoint}", str(split))
-            try:
-                parts = read_split(path)
-            except (OSError, ValueError) as error:
-                raise UserError(
-                    f"{path} cannot be read: do `prognobench run` on its folder again"
-                ) from error
-            tested.update(patient for patient, part in parts.items() if part == "test")
-    return found
 
 
 def evaluate_candidates(output: Path, store: ResultsStore, plan: Planned) -> Found:
@@ -200,6 +180,7 @@ def comparison_tables(
         read,
         table,
         _images(output),
+        tested={(cell.dataset, cell.endpoint): cell.tested for cell in plan.cells},
         replicates=asked.replicates,
         confidence=asked.confidence,
     )

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import yaml
+
 from prognobench.evaluation.subgroups import EVERYBODY
 from prognobench.report import words
+from prognobench.report.checklist_regimes import of_unknown_kind, only_internal, split_columns
 from prognobench.report.content import Cell, ReportContent, of_cell, settings
 
 ENOUGH_EVENTS = 100
@@ -16,9 +19,6 @@ al. 2005, J Clin Epidemiol 58:475; Collins et al. 2016, Stat Med 35:214."""
 WIDE_INTERVAL = 0.2
 """Width of the best candidate's interval above which the report says so: a difference of 0.1 to
 either side is more than most published gains."""
-
-ELSEWHERE = ("leave_one_site_out", "fixed_split")
-"""Regimes that test on patients of another place."""
 
 
 def limits(content: ReportContent, own: Sequence[Cell]) -> list[str]:
@@ -30,11 +30,7 @@ def limits(content: ReportContent, own: Sequence[Cell]) -> list[str]:
         *_controls(decided),
         *_subgroups(content, own),
     ]
-    if decided and not any(cell.regime in ELSEWHERE for cell, _ in decided):
-        told.append(
-            "All test patients are of the cohort that was trained on: nothing here says how the "
-            "candidates do in another hospital, at another time or on another device."
-        )
+    told += _elsewhere(content, {cell.regime for cell, _ in decided})
     whole = ("done", "not_applicable")
     missing = sum(row["state"] not in whole for cell in own for row in cell.rows)
     if missing:
@@ -43,6 +39,26 @@ def limits(content: ReportContent, own: Sequence[Cell]) -> list[str]:
             "failed, not feasible or not yet done. See the list of failures."
         )
     return told
+
+
+def _elsewhere(content: ReportContent, regimes: set[str]) -> list[str]:
+    """Say what is not known of patients elsewhere."""
+    if not regimes:
+        return []
+    if only_internal(regimes):
+        return [
+            "All test patients are of the cohort that was trained on: nothing here says how the "
+            "candidates do in another hospital, at another time or on another device."
+        ]
+    spec = yaml.safe_load(content.spec) if content.spec else {}
+    named = of_unknown_kind(regimes, split_columns(spec if isinstance(spec, Mapping) else {}))
+    if not named:
+        return []
+    return [
+        f"Who is tested is named by the column {words.listing(named)}: whether that shows how the "
+        "candidates do in another hospital, at another time or on another device is for the "
+        "authors to say."
+    ]
 
 
 def _few_events(decided: Sequence[tuple[Cell, Mapping[str, Any]]]) -> list[str]:
@@ -76,11 +92,25 @@ def _intervals(decided: Sequence[tuple[Cell, Mapping[str, Any]]]) -> list[str]:
     chance = [cell for cell, row in decided if holds_chance(row)]
     if chance:
         told.append(f"Even the best candidate cannot be told from chance: {_listed(chance)}.")
+    below = [cell for cell, row in decided if _below_chance(cell, row)]
+    if below:
+        told.append(f"Even the best candidate is worse than chance: {_listed(below)}.")
+    # An error in levels or days has no scale on which a width is wide for all.
+    decided = [(cell, row) for cell, row in decided if cell.metric.highest <= 1.0]
     wide = [cell for cell, row in decided if _width(row) > WIDE_INTERVAL]
     if wide:
         named = [f"{_widths(own)} ({setting})" for setting, own in settings(wide)]
         told.append(f"The interval of the best candidate is wide: {words.listing(named)}.")
     return told
+
+
+def _below_chance(cell: Cell, row: Mapping[str, Any]) -> bool:
+    """Say whether an interval lies wholly on the worse side of chance."""
+    if row["chance"] is None or row["ci_low"] is None:
+        return False
+    if cell.metric.higher_is_better:
+        return bool(row["ci_high"] < row["chance"])
+    return bool(row["ci_low"] > row["chance"])
 
 
 def _listed(found: Sequence[Cell]) -> str:
@@ -119,7 +149,7 @@ def _subgroups(content: ReportContent, own: Sequence[Cell]) -> list[str]:
     if small.empty:
         return []
     named = words.listing(f"{a} {g}" for a, g in small.itertuples(index=False))
-    return [f"Too few events to say anything of: {named}."]
+    return [f"Too few patients with or without the event to say anything of: {named}."]
 
 
 def holds_chance(row: Mapping[str, Any]) -> bool:

@@ -180,10 +180,16 @@ def _tables(
         for (task, steps), stem in zip(content.flows.items(), stems, strict=True)
     ]
     made += [tables.grid(grid) for grid in audit.grids] if audit else []
-    for cell in found:
-        table = of_cell(content.subgroups, cell)
-        if cell.main and len(table) and cell.ranked:
-            made.append(tables.subgroups(cell, table, f"subgroups-{words.slug(cell.task)}"))
+    shown = [
+        (cell, table)
+        for cell in found
+        if cell.main and cell.ranked and len(table := of_cell(content.subgroups, cell))
+    ]
+    stems = words.stems(cell.task for cell, _ in shown)
+    made += [
+        tables.subgroups(cell, table, f"subgroups-{stem}")
+        for (cell, table), stem in zip(shown, stems, strict=True)
+    ]
     if not content.ranks.empty:
         made.append(tables.plain("ranks", "Mean ranks over cohorts", content.ranks))
     made += tables.failures(content)

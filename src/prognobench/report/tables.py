@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from prognobench.evaluation.subgroups import EVERYBODY, SMALLEST_GROUP
+from prognobench.evaluation.subgroups import EVERYBODY, FEW_EVENTS, SMALLEST_GROUP
 from prognobench.report import view, words
 from prognobench.report.answer import Answer
 from prognobench.report.audit_section import Grid
@@ -156,7 +156,7 @@ def subgroups(cell: Cell, table: pd.DataFrame, name: str) -> Table:
                 "Group": group if attribute == EVERYBODY else f"{attribute}: {group}",
                 "Patients": words.count(first["n_patients"]),
                 "Events": f"fewer than {SMALLEST_GROUP}"
-                if events is None and "with the" in str(first["reason"])
+                if events is None and first["reason"] == FEW_EVENTS
                 else words.MISSING
                 if events is None
                 else words.count(events),

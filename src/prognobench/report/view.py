@@ -251,7 +251,11 @@ def rankings(content: ReportContent) -> list[tuple[str, str, list[dict[str, Any]
         if first["p_value"] is not None:
             told.append(
                 f"Friedman's test over {first['blocks']} cohorts: p = {first['p_value']:.3g}. "
-                "Candidates that share a letter cannot be told apart (Nemenyi)."
+                + (
+                    "No candidate is told apart from another, and Nemenyi's test is not made."
+                    if first["critical_difference"] is None
+                    else "Candidates that share a letter cannot be told apart (Nemenyi)."
+                )
             )
         found.append((setting, " ".join(told), rows))
     return found
@@ -267,9 +271,10 @@ def unfinished(content: ReportContent) -> list[dict[str, Any]]:
 def undefined(content: ReportContent) -> list[dict[str, Any]]:
     """Return the metrics without a value in runs that were evaluated, by reason.
 
-    Metrics that share a reason in as many runs share a row.
+    Metrics that share a reason in as many runs share a row. The control ``prevalence``, which gives
+    every patient the same by its nature, is not among them.
     """
-    results = content.results
+    results = content.results[content.results["strategy"] != "prevalence"]
     without = results[results["value"].isna() & results["n_test"].notna()]
     keys = ["dataset", "endpoint", "regime", "reason", "count"]
     found: dict[tuple[Any, ...], list[str]] = {}

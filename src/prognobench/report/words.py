@@ -6,10 +6,18 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from prognobench.cohorts.outcome_kinds import Kind
 from prognobench.evaluation.controls import CONTROLS
 from prognobench.evaluation.metric import Metric
 
 MISSING = "–"
+
+CLASSES: Mapping[Kind, str] = {
+    "binary": "a class",
+    "ordinal": "a band of scores",
+    "time_to_event": "with the event seen, and as many without",
+}
+"""What few-shot draws are of, by the kind of the outcome."""
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -53,7 +61,7 @@ def percent(share: float) -> str:
 
 def level(confidence: float) -> str:
     """Return the confidence of an interval, such as ``95 %``."""
-    return f"{100.0 * confidence:.3g}\u00a0%"
+    return f"{100.0 * confidence:.10g}\u00a0%"
 
 
 def candidate(row: Mapping[str, Any]) -> str:

@@ -34,13 +34,6 @@ ABSCISSA = {
 }
 """What each regime that varies the training part varies."""
 
-CLASSES = {
-    "binary": "a class",
-    "ordinal": "a band of scores",
-    "time_to_event": "with the event seen, and as many without",
-}
-"""What few-shot draws are of, by the kind of the outcome."""
-
 TITLES = {
     "few_shot": "Few patients a class",
     "few_shot_one_site": "Few patients a class, of one site",
@@ -94,7 +87,7 @@ def curves(cells: Sequence[Cell]) -> Figure | None:
         if panel % columns == 0:
             axes.set_ylabel(metric.title)
     axis = ABSCISSA.get(first.regime, first.regime.replace("_", " ")).replace(
-        "a class", CLASSES[metric.kind]
+        "a class", words.CLASSES[metric.kind]
     )
     sheet.canvas.supxlabel(axis, fontsize=11)
     for number, strategy in enumerate(strategies):

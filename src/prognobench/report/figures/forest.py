@@ -67,7 +67,8 @@ def forest(cell: Cell) -> Figure | None:
     sheet.canvas.legend(loc="outside upper left", ncols=len(shown), handletextpad=0.2)
     caption = (
         f"{metric.title} of each candidate with its {words.level(cell.confidence)} interval, the "
-        "best first; the dashed line is chance. Whether two candidates differ is told by the "
+        f"best first{'' if rows[0]['chance'] is None else '; the dashed line is chance'}. Whether "
+        "two candidates differ is told by the "
         "paired difference in the leaderboard, not by whether their intervals overlap."
         + kept_words(len(rows), len(cell.ranked), "candidates")
     )

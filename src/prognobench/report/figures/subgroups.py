@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from prognobench.evaluation.subgroups import EVERYBODY, SMALLEST_GROUP
+from prognobench.evaluation.subgroups import EVERYBODY, FEW_EVENTS, SMALLEST_GROUP
 from prognobench.report import words
 from prognobench.report.content import Cell
 from prognobench.report.drawing import COLOURS, GREY, MUTED, WIDTH, Figure, Sheet
@@ -30,7 +30,11 @@ def subgroups(cell: Cell, table: pd.DataFrame) -> Figure | None:
         own = table[(table["attribute"] == place["attribute"]) & (table["group"] == place["group"])]
         whole = place["attribute"] == EVERYBODY
         title = place["group"] if whole else f"{place['attribute']}: {place['group']}"
-        events = f"<{SMALLEST_GROUP}" if pd.isna(place["n_events"]) else f"{int(place['n_events'])}"
+        if pd.notna(place["n_events"]):
+            events = f"{int(place['n_events'])}"
+        else:
+            # A group of too few without the event has no number either, and many events.
+            events = f"<{SMALLEST_GROUP}" if FEW_EVENTS in set(own["reason"]) else "–"
         names.append(f"{cut(title, 30)}  ({events}/{int(place['n_patients'])})")
         for axes, metric in zip(sheet.axes, PANELS, strict=True):
             one = own[own["metric"] == metric].iloc[0]
