@@ -46,13 +46,18 @@ def test_not_frontal(view):
 
 @pytest.mark.parametrize(
     "view",
-    ["PORTABLE AP", "CHEST PA", "Erect PA", "A.P.", "p.a.", "P. A. view", "postero-anterior"],
+    [
+        *("PORTABLE AP", "CHEST PA", "Erect PA", "A.P.", "p.a.", "P. A. view", "postero-anterior"),
+        *("A-P", "P/A", "p.-a.", "anterior-posterior", "Posterior Anterior", "frontale"),
+    ],
 )
 def test_frontal_in_other_words(view):
     assert is_frontal(view)
 
 
-@pytest.mark.parametrize("view", ["AP LATERAL", "PA/LAT", "AP LLD"])
+@pytest.mark.parametrize(
+    "view", ["AP LATERAL", "PA/LAT", "AP LLD", "p.a. und seitlich", "PA/L-L", "AP e latérale"]
+)
 def test_what_is_called_lateral_or_decubitus_too_is_not_frontal(view):
     assert not is_frontal(view)
 

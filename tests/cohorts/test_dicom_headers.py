@@ -2,6 +2,7 @@ import datetime
 import os
 import tracemalloc
 import zlib
+from dataclasses import replace
 
 import dicom_fixtures as fixtures
 import numpy as np
@@ -38,6 +39,66 @@ def meta(syntax):
     element = b"\x02\x00\x10\x00UI" + len(value).to_bytes(2, "little") + value
     length = b"\x02\x00\x00\x00UL\x04\x00" + len(element).to_bytes(4, "little")
     return b"\0" * 128 + b"DICM" + length + element
+
+
+def test_day_and_time_are_of_one_origin(tmp_path):
+    """A study may go on for days; its date beside a later time would put later images first."""
+    study = {"StudyDate": "20200301", "StudyTime": "070000"}
+    cases = {
+        "later day": ({"AcquisitionDate": "20200304", "AcquisitionTime": "060000"}, 4, "060000"),
+        "same day": ({"AcquisitionDate": "20200301", "AcquisitionTime": "081500"}, 1, "081500"),
+        "time alone": ({"AcquisitionTime": "081500"}, 1, "081500"),
+        "content": ({"ContentDate": "20200302", "ContentTime": "09"}, 2, "090000"),
+        "date alone": ({"AcquisitionDate": "20200302", "SeriesDate": "20200301"}, 2, ""),
+        "before": ({"AcquisitionDate": "20200229", "AcquisitionTime": "060000"}, 1, "070000"),
+        "shifted": ({"AcquisitionDate": "20210301", "AcquisitionTime": "060000"}, 1, "070000"),
+    }
+    for name, (tags, _, _) in cases.items():
+        write_dicom(tmp_path / f"{name}.dcm", "1", **study, **tags)
+    found = {own.path: own for own in read_headers(tmp_path)}
+    for name, (_, day, time) in cases.items():
+        header = found[f"{name}.dcm"]
+        assert (header.date, header.time) == (datetime.date(2020, 3, day), time), name
+        assert header.study_date == datetime.date(2020, 3, 1)
+
+
+def test_a_deflated_header_is_read_without_inflating_the_pixels(tmp_path):
+    plain = tmp_path / "plain.dcm"
+    write_dicom(plain, "1", ViewPosition="AP", pixels=np.zeros((3000, 3000), np.uint16))
+    whole = plain.read_bytes()
+    start = 144 + int.from_bytes(whole[140:144], "little")
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    packed = meta(DEFLATED) + packer.compress(whole[start:]) + packer.flush()
+    (tmp_path / "deflated.dcm").write_bytes(packed)
+    assert pydicom.dcmread(tmp_path / "deflated.dcm").PatientID == "1"
+    tracemalloc.start()
+    try:
+        header = read_header(tmp_path, "deflated.dcm")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert header == replace(read_header(tmp_path, "plain.dcm"), path="deflated.dcm")
+    assert (header.patient_id, header.view) == ("1", "AP")
+    assert peak < 4_000_000
+
+
+def test_the_path_of_an_unreadable_file_shows_nobody(tmp_path):
+    write_dicom(tmp_path / "ward" / "12345678" / "IM000001.dcm", "1")
+    lost = {
+        "ward/12345678/IM000002.dcm": "ward/12345678/IM000002.dcm",
+        "ward/SECRET_Word/IM000001.dcm": "ward/*_*/IM000001.dcm-",
+        "ward/19431217/IM000001.dcm": "ward/*/IM000001.dcm-",
+        "ward/171243/IM000001.dcm": "ward/*/IM000001.dcm-",
+        "ward/12345678/secret.dcm": "ward/12345678/*.dcm-",
+    }
+    for path in lost:
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(b"broken")
+    found = {own.path: own.image_id for own in read_headers(tmp_path) if not own.readable}
+    assert found.keys() == lost.keys()
+    for path, shown in lost.items():
+        assert found[path].startswith(shown)
+    assert len(set(found.values())) == len(found)
 
 
 def test_what_a_header_says(sound):

@@ -203,6 +203,46 @@ def test_of_one_day_the_earliest_image_is_the_first(tmp_path):
     assert list(task.table["path"]) == [f"{number}/2.dcm" for number in range(4)]
 
 
+def test_an_image_after_the_outcome_hides_in_no_study_that_began_before_it(tmp_path):
+    rows = [["patient_id", "icu", "icu_date"]]
+    start = datetime.date(2020, 3, 1)
+    for number in range(4):
+        folder = tmp_path / "images" / str(number)
+        before = {"AcquisitionDate": "20200302", "AcquisitionTime": "180000"}
+        after = {"AcquisitionDate": "20200304", "AcquisitionTime": "060000"}
+        for place, tags in enumerate((before, after)):
+            about = {"StudyInstanceUID": f"1.2.{number + 1}", "ViewPosition": "AP", **tags}
+            fixtures.write_dicom(folder / f"{place}.dcm", f"P{number}", day=start, **about)
+        rows.append([f"P{number}", number % 2, "2020-03-03" if number % 2 else ""])
+    fixtures.write_csv(tmp_path / "outcomes.csv", rows)
+    given = {"root": tmp_path / "images", "table": tmp_path / "outcomes.csv"}
+    task = select_task(load_cohort({"source": "dicom", **given}), "icu")
+    assert list(task.table["path"]) == [f"{number}/0.dcm" for number in range(4)]
+
+
+def test_a_lateral_is_no_original_of_a_processed_frontal(tmp_path):
+    images = tmp_path / "images"
+    day = datetime.date(2020, 3, 3)
+    for number, view in enumerate(("LATERAL", "AP", "LATERAL")):
+        about = {"day": day, "StudyInstanceUID": f"1.2.{number + 1}"}
+        first = fixtures.write_dicom(
+            images / str(number) / "first.dcm", f"P{number}", ViewPosition=view, **about
+        )
+        # Of the last the original is not here, only its name.
+        named = first if number < 2 else "1.2.3.4"
+        fixtures.write_dicom(
+            images / str(number) / "copy.dcm",
+            f"P{number}",
+            ViewPosition="AP",
+            references=named,
+            **about,
+        )
+    cohort = small(tmp_path, [["patient_id", "icu"], *[[f"P{own}", own % 2] for own in range(3)]])
+    assert set(cohort.table["path"]) == {"0/copy.dcm", "1/first.dcm", "2/copy.dcm"}
+    lost = {drop.rule: drop.images for drop in cohort.drops if drop.images}
+    assert lost == {"processed_copy": 1, "not_in_table": 1, "not_frontal": 2}
+
+
 def test_real_files(data_folder, tmp_path):
     rows = [["PatientID", "icu"], ["9rg1", "1"], ["DERIVED-MHH-006f3a8a", "0"]]
     fixtures.write_csv(tmp_path / "outcomes.csv", rows)

@@ -17,7 +17,11 @@ from prognobench.cohorts.radiograph_view import is_chest, is_frontal, view_of
         ("PA", "CHEST PA/LAT", "", "", "PA"),
         ("", "", "", "", None),
         ("", "", "", "THORAX BILATERAL", None),
-        ("", "Thorax LL", "", "", None),
+        ("", "THORAX LATERALITY R", "", "", None),
+        ("", "Thorax p.a.", "", "Thorax p.a. und lat.", "PA"),
+        ("", "Thorax a.-p. liegend", "", "Thorax in 2 Ebenen", "AP"),
+        ("", "TORACE POSTERO-ANTERIORE", "", "", "PA"),
+        ("", "anterior-posterior", "", "", "AP"),
     ],
 )
 def test_what_may_be_frontal(position, series, orientation, study, view):
@@ -35,6 +39,13 @@ def test_what_may_be_frontal(position, series, orientation, study, view):
         ("PA", "", "A\\F", "XR CHEST PA"),
         ("", "", "P\\F", ""),
         ("", "", "", "XR CHEST LATERAL"),
+        # A frontal image lost is better than a lateral kept.
+        ("", "Thorax LL", "", ""),
+        ("AP", "Torace latero-laterale", "", ""),
+        ("", "Thorax seitlich", "", "Thorax p.a. und seitl."),
+        ("", "thorax de profil", "", ""),
+        ("", "Tórax perfil", "", ""),
+        ("", "Rx torace L-L", "", ""),
         ("LLD", "AP", "", "XR CHEST AP"),
         ("RAO", "", "", ""),
     ],
@@ -48,6 +59,7 @@ def test_what_is_not_frontal_under_a_frontal_description(position, series, orien
 def test_a_study_of_both_views_leaves_its_images_open():
     assert view_of("", [""], "", "XR CHEST PA AND LATERAL") == (None, True)
     assert view_of("", ["CHEST PA + LAT"], "", "") == (None, True)
+    assert view_of("", [""], "", "Thorax p.a. und lat.") == (None, True)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ def drop_not_frontal(cohort: Cohort) -> Cohort:
     return cohort.without(
         set(cohort.table.loc[other, "image_id"]),
         "not_frontal",
-        "the view is known and is neither AP nor PA",
+        "the words of the view name no frontal one (AP, PA), or another as well",
     )
 
 

@@ -12,16 +12,17 @@ import hashlib
 import io
 import os
 import re
-import unicodedata
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pydicom
 
+from prognobench.cohorts.deflated_dicom import META_BYTES, inflated, is_deflated
+from prognobench.cohorts.identifying_paths import masked_paths, shows_patient
 from prognobench.cohorts.radiograph_view import is_chest, view_of
 from prognobench.errors import UserError
 
@@ -33,11 +34,15 @@ LONGEST_TEXT = 1024
 
 _SUFFIXES = (".dcm", ".dicom", ".ima")
 _MARK, _MARK_AT = b"DICM", 128
-_DATES = ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate")
-_TIMES = ("AcquisitionTime", "ContentTime", "SeriesTime", "StudyTime")
+_MOMENTS = ("Acquisition", "Content", "Series", "Study")
+"""Whose dates and times say when an image was taken, the nearest to it first."""
+
+LONGEST_STUDY = 30
+"""Days after a study's date up to which the date of its images is believed. A date before the study
+or much later was shifted or set by another device, and the study's own date is taken."""
+
 _TAGS = [
-    *_DATES,
-    *_TIMES,
+    *(f"{name}{kind}" for name in _MOMENTS for kind in ("Date", "Time")),
     "SOPInstanceUID",
     "StudyInstanceUID",
     "Modality",
@@ -55,13 +60,6 @@ _TAGS = [
     "ViewCodeSequence",
 ]
 _AGE = re.compile(r"(\d{1,3})([DWMY])")
-_NO_NAMES = frozenset(
-    {"anon", "anonymous", "anonymized", "anonymised", "deidentified", "name", "none", "patient"}
-    | {"phantom", "removed", "subject", "test", "unknown"}
-)
-"""What stands for a name where there is none."""
-
-_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 _YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
 
@@ -83,13 +81,18 @@ class DicomHeader:
         view: See :func:`prognobench.cohorts.radiograph_view.view_of`.
         unclear_view: Whether the study has several views with no word on which this is.
         chest: Whether it is, or may be, of the chest.
-        date: Day of the study, else of the series or acquisition.
-        time: Time of the acquisition, else of the series or study, as ``HHMMSS``.
+        study_date: Study Date (0008,0020).
+        date: Day of the acquisition, else of the content, series or study; that of the study where
+            the others lie before it or more than :data:`LONGEST_STUDY` days after it.
+        time: Time of day on that day, of the same origins, as ``HHMMSS``.
         age: Age in years (0010,1010).
         sex: Sex (0010,0040): ``F``, ``M`` or ``O``.
         references_image: Whether it has a Referenced Image Sequence (0008,1140), as processed
             copies of an image do.
+        referenced: The SOP Instance UIDs that the sequence names.
         identifying_path: Whether the path shows the patient's name or date of birth.
+        masked_path: Of a file that cannot be read, so that nobody knows whom its path shows, the
+            path with a star for each word or date that is in no other path; empty where none is.
     """
 
     path: str
@@ -101,12 +104,15 @@ class DicomHeader:
     view: str | None = None
     unclear_view: bool = False
     chest: bool = True
+    study_date: datetime.date | None = None
     date: datetime.date | None = None
     time: str = ""
     age: float | None = None
     sex: str | None = None
     references_image: bool = False
+    referenced: frozenset[str] = frozenset()
     identifying_path: bool = False
+    masked_path: str = ""
 
     @property
     def image_id(self) -> str:
@@ -114,11 +120,13 @@ class DicomHeader:
 
         Ids of one day are in the order of their times, so that of a patient's images of one day
         the earliest is the first. A file that names no patient has its path as its id, unless
-        that shows who the patient is.
+        that shows who the patient is, or may show it.
         """
         digest = hashlib.sha256((self.instance or self.path).encode(errors="replace")).hexdigest()[
             :8
         ]
+        if self.masked_path:
+            return f"{self.masked_path}-{digest}"
         if not self.patient_id:
             return f"file-{digest}" if self.identifying_path else self.path
         return f"{self.patient_id}-{self.time or 'notime'}-{digest}"
@@ -141,7 +149,10 @@ def read_headers(root: Path) -> list[DicomHeader]:
     with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         warnings.simplefilter("ignore")
         found = pool.map(lambda path: read_header(root, path), files)
-        return [header for header in found if header is not None]
+        headers = [header for header in found if header is not None]
+    known = [own.path for own in headers if own.readable and not own.identifying_path]
+    masked = masked_paths([own.path for own in headers if not own.readable], known)
+    return [replace(own, masked_path=masked.get(own.path, "")) for own in headers]
 
 
 def read_header(root: Path, path: str) -> DicomHeader | None:
@@ -158,10 +169,12 @@ def read_header(root: Path, path: str) -> DicomHeader | None:
         if not (root / path).is_file():
             return DicomHeader(path, readable=False) if claims else None
         with _BoundedReader(io.FileIO(root / path)) as stream:
-            if stream.read(_MARK_AT + len(_MARK))[_MARK_AT:] != _MARK:
+            beginning = stream.read(META_BYTES)
+            if beginning[_MARK_AT : _MARK_AT + len(_MARK)] != _MARK:
                 return DicomHeader(path, readable=False) if claims else None
             stream.seek(0)
-            dataset = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=_TAGS)
+            plain = _inflated(stream) if is_deflated(beginning) else stream
+            dataset = pydicom.dcmread(plain, stop_before_pixels=True, specific_tags=_TAGS)
             return _header(path, dataset)
     except Exception:
         # Broken files end in every kind of error; what they say may hold identifiers.
@@ -180,6 +193,14 @@ class _BoundedReader(io.BufferedReader):
             raise ValueError("the header is too large")
         self._left -= size
         return super().read(size)
+
+
+def _inflated(stream: _BoundedReader) -> io.BytesIO:
+    """Return the beginning of a deflated file as that of a plain one."""
+    found = inflated(stream.read(HEADER_BYTES - META_BYTES), HEADER_BYTES)
+    if found is None:
+        raise ValueError("the file does not say how long its first part is")
+    return io.BytesIO(found.data)
 
 
 def tree_files(root: Path) -> Iterator[str]:
@@ -218,6 +239,8 @@ def _header(path: str, dataset: Any) -> DicomHeader:
     orientation = _text(dataset, "PatientOrientation")
     view, unclear = view_of(_text(dataset, "ViewPosition"), own, orientation, study)
     patient_id = _code(dataset, "PatientID")
+    day, time = _moment(dataset)
+    references = dataset.get("ReferencedImageSequence") or ()
     instance, modality = _code(dataset, "SOPInstanceUID"), _code(dataset, "Modality").upper()
     if not (instance or modality):
         raise ValueError("the header ends before it says anything")
@@ -230,14 +253,40 @@ def _header(path: str, dataset: Any) -> DicomHeader:
         view=view,
         unclear_view=unclear,
         chest=is_chest(_text(dataset, "BodyPartExamined"), [series, study]),
-        date=next(filter(None, (dicom_date(_text(dataset, name)) for name in _DATES)), None),
-        time=next(filter(None, (_time(_text(dataset, name)) for name in _TIMES)), ""),
+        study_date=dicom_date(_text(dataset, "StudyDate")),
+        date=day,
+        time=time,
         age=_age(_text(dataset, "PatientAge")),
         sex=_text(dataset, "PatientSex").upper()[:1] or None,
         # De-identification may leave it empty.
-        references_image=bool(dataset.get("ReferencedImageSequence")),
-        identifying_path=_shows_patient(path, dataset, patient_id),
+        references_image=bool(references),
+        referenced=frozenset(_text(one, "ReferencedSOPInstanceUID") for one in references) - {""},
+        identifying_path=shows_patient(
+            path,
+            name=_text(dataset, "PatientName"),
+            birth_date=_text(dataset, "PatientBirthDate"),
+            patient_id=patient_id,
+        ),
     )
+
+
+def _moment(dataset: Any) -> tuple[datetime.date | None, str]:
+    """Return the day and the time of day at which an image was taken.
+
+    Both are of one origin, or the time is of one that names no other day: a study may go on for
+    days, and its date beside the time of a later acquisition would put that before the others.
+    """
+    days = [dicom_date(_text(dataset, f"{name}Date")) for name in _MOMENTS]
+    times = [_time(_text(dataset, f"{name}Time")) for name in _MOMENTS]
+    study = days[-1]
+    believed = (
+        own
+        for own in days
+        if own is not None and (study is None or 0 <= (own - study).days <= LONGEST_STUDY)
+    )
+    day = next(believed, None)
+    of_day = (time for own, time in zip(days, times, strict=True) if time and own in {None, day})
+    return day, next(of_day, "")
 
 
 def _text(dataset: Any, name: str) -> str:
@@ -282,32 +331,3 @@ def _time(text: str) -> str:
 def _age(text: str) -> float | None:
     match = _AGE.fullmatch(text.upper())
     return None if match is None else round(int(match[1]) * _YEARS[match[2]], 2)
-
-
-def _shows_patient(path: str, dataset: Any, patient_id: str) -> bool:
-    birth = re.sub(r"\D", "", _text(dataset, "PatientBirthDate"))
-    if len(birth) == 8:
-        year, month, day = birth[:4], birth[4:6], birth[6:]
-        digits = re.sub(r"[^\w/]|_", "", path)
-        if any(date in digits for date in (birth, day + month + year, month + day + year)):
-            return True
-    code = _words(_plain_letters(patient_id, {}))
-    for umlauts in ({}, _UMLAUTS):
-        names = _words(_plain_letters(_text(dataset, "PatientName"), umlauts)) - _NO_NAMES - code
-        parts = "|".join(names | {name[0] for name in names})
-        for word in _words(_plain_letters(path, {})):
-            # Of names alone, also run together or with initials: no syllable of another word.
-            if any(name in word for name in names) and re.fullmatch(f"({parts})+", word):
-                return True
-    return False
-
-
-def _plain_letters(text: str, umlauts: Mapping[int, str]) -> str:
-    """Return text in lower case without accents, umlauts as they are spelled out or without too."""
-    composed = unicodedata.normalize("NFC", text.casefold()).translate(umlauts)
-    apart = unicodedata.normalize("NFKD", composed)
-    return "".join(letter for letter in apart if not unicodedata.combining(letter))
-
-
-def _words(text: str) -> set[str]:
-    return {word for word in re.findall(r"[^\W\d_]+", text) if len(word) > 1}

@@ -9,24 +9,33 @@ counts even against a frontal view position: a frontal image lost is better than
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Mapping, Sequence
 
 LATERAL = "LATERAL"
 
 _WORDS = {
     "AP": "AP",
-    "ANTEROPOSTERIOR": "AP",
     "PA": "PA",
-    "POSTEROANTERIOR": "PA",
     "FRONTAL": "FRONTAL",
+    "FRONTALE": "FRONTAL",
     "LAT": LATERAL,
-    "LATERAL": LATERAL,
-    "LATERALLY": LATERAL,
     "LLAT": LATERAL,
     "RLAT": LATERAL,
+    "LL": LATERAL,
+    "PROFIL": LATERAL,
+    "PROFILO": LATERAL,
+    "PERFIL": LATERAL,
 }
-_POSITIONS = {"LL": LATERAL, "RL": LATERAL}
-"""View positions of PS3.3 (C.8.11.5) that are two letters of other words elsewhere."""
+_BEGINNINGS = {"LATER": LATERAL, "SEITL": LATERAL}
+"""Words such as ``LATERALE`` or ``SEITLICH``; ``LATERALITY`` names a side, and no view."""
+
+_POSITIONS = {"RL": LATERAL}
+"""A view position of PS3.3 (C.8.11.5) that is two letters of other words elsewhere."""
+
+_SPELLED_OUT = re.compile(r"(ANTER|POSTER)(?:O|IOR)[^A-Z]*(?:ANTER|POSTER)IORE?\b")
+_APART = re.compile(r"(?<![A-Z])([APL])(?:\s*[./-]+\s*)([APL])\b\.?")
+"""``antero-posterior`` and ``posterior-anterior``; ``A.P.``, ``p.-a.``, ``P/A`` and ``L-L``."""
 
 _OTHER_POSITIONS = frozenset({"LLD", "RLD", "LLO", "RLO", "LPO", "RPO", "LAO", "RAO"})
 """Decubitus and oblique views: neither frontal nor lateral."""
@@ -86,9 +95,8 @@ def is_frontal(view: object) -> bool:
     """
     if not isinstance(view, str):
         return True
-    text = re.sub(r"\b([AP])\.\s?([AP])\b\.?", r"\1\2", view.upper())
-    named = _named(text)
-    return bool(named) and LATERAL not in named and not _OTHER_POSITIONS & set(_letters(text))
+    named = _named(view)
+    return bool(named) and LATERAL not in named and not _OTHER_POSITIONS & set(_letters(view))
 
 
 def is_chest(body_part: str, descriptions: Sequence[str]) -> bool:
@@ -104,10 +112,20 @@ def is_chest(body_part: str, descriptions: Sequence[str]) -> bool:
     return bool(_CHEST.search(text)) or not _ELSEWHERE.search(text)
 
 
-def _named(text: str, words: dict[str, str] = _WORDS) -> set[str]:
-    joined = re.sub(r"(ANTERO|POSTERO)[^A-Z]+(?=ANTERIOR|POSTERIOR)", r"\1", text.upper())
-    return {words[word] for word in _letters(joined) if word in words}
+def _named(text: str, words: Mapping[str, str] = _WORDS) -> set[str]:
+    found = set()
+    for word in _letters(text):
+        beginning = next((own for own in _BEGINNINGS if word.startswith(own)), "")
+        if word in words:
+            found.add(words[word])
+        elif beginning and word != "LATERALITY":
+            found.add(_BEGINNINGS[beginning])
+    return found
 
 
 def _letters(text: str) -> list[str]:
-    return re.findall(r"[A-Z]+", text)
+    """Return the words of a text in capitals without accents, projections in two letters."""
+    apart = unicodedata.normalize("NFKD", text.upper())
+    plain = "".join(letter for letter in apart if not unicodedata.combining(letter))
+    short = _SPELLED_OUT.sub(lambda found: "AP" if found[1] == "ANTER" else "PA", plain)
+    return re.findall(r"[A-Z]+", _APART.sub(r"\1\2", short))

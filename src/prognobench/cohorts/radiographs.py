@@ -18,6 +18,7 @@ from prognobench.cohorts.assemble import assemble
 from prognobench.cohorts.checks import clean
 from prognobench.cohorts.cohort import Cohort, Drop, Provenance
 from prognobench.cohorts.dicom_headers import DicomHeader, read_headers
+from prognobench.cohorts.radiograph_view import is_frontal
 from prognobench.errors import UserError
 
 RADIOGRAPHS = ("CR", "DX")
@@ -96,7 +97,7 @@ def chest_radiographs(root: Path) -> Radiographs:
     found = found.without(
         _processed_copies(found.headers),
         "processed_copy",
-        "the file refers to another image, tag (0008,1140), and its study has one that does not",
+        "the file refers to another frontal image that is here, tag (0008,1140)",
     )
     found = found.without(
         _copies(found.headers), "duplicate_file", "another file is the same instance"
@@ -208,12 +209,38 @@ def patients_of(headers: Iterable[DicomHeader]) -> frozenset[str]:
 
 
 def _processed_copies(headers: Iterable[DicomHeader]) -> list[DicomHeader]:
-    originals = {_study(header) for header in headers if not header.references_image}
-    return [header for header in headers if header.references_image and _study(header) in originals]
+    """Return the files that refer to an image which can take their place.
+
+    That is the image that they name, where it is here, else any of their study. A lateral or an
+    image of another part is no original of a frontal chest radiograph.
+    """
+    headers = list(headers)
+    usable = [header for header in headers if _is_usable(header)]
+    here, frontal = ({header.instance for header in some} - {""} for some in (headers, usable))
+    originals = [header for header in headers if not header.references_image]
+    first = {header.instance for header in originals if _is_usable(header)} - {""}
+    studies = {
+        (_study(header), usable) for header in originals for usable in {False, _is_usable(header)}
+    }
+
+    def is_copy(header: DicomHeader) -> bool:
+        named = header.referenced & here - {header.instance}
+        if named & first:
+            return True
+        if _is_usable(header) and named and not named & frontal:
+            return False  # it goes with a lateral
+        return (_study(header), _is_usable(header)) in studies
+
+    return [header for header in headers if header.references_image and is_copy(header)]
+
+
+def _is_usable(header: DicomHeader) -> bool:
+    return header.chest and not header.unclear_view and is_frontal(header.view)
 
 
 def _study(header: DicomHeader) -> tuple[str, ...]:
-    return (header.study,) if header.study else (header.patient_id, str(header.date))
+    day = header.study_date or header.date
+    return (header.study,) if header.study else (header.patient_id, str(day))
 
 
 def _copies(headers: Iterable[DicomHeader]) -> list[DicomHeader]:

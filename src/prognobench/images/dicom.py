@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import io
 import warnings
-import zlib
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from pydicom.encaps import get_frame
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 
+from prognobench.cohorts.deflated_dicom import inflated, is_deflated
 from prognobench.images.codestream import MAX_SCANS, frame_size, has_too_many_scans
 from prognobench.images.dicom_tables import LookupTable, read_table
 from prognobench.images.dicom_values import (
@@ -54,7 +54,6 @@ MAX_DATASET = 500_000_000
 MAX_TILES = 10_000
 """Most tiles of a JPEG 2000 image."""
 
-_META_BYTES = 4096
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _UNCOMPRESSED = (
     uid.ImplicitVRLittleEndian,
@@ -124,7 +123,7 @@ def read_dicom(data: bytes) -> Raster:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(io.BytesIO(_inflated(data)), specific_tags=_TAGS)
+            dataset = pydicom.dcmread(io.BytesIO(_plain(data)), specific_tags=_TAGS)
             return _read(dataset)
     except (ImageError, MemoryError):
         raise
@@ -133,28 +132,20 @@ def read_dicom(data: bytes) -> Raster:
         raise ImageError(f"the DICOM file cannot be decoded ({type(error).__name__})") from None
 
 
-def _inflated(data: bytes) -> bytes:
+def _plain(data: bytes) -> bytes:
     """Return a file of the deflated transfer syntax as a plain one, if that is not too large."""
-    deflated, explicit = str(uid.DeflatedExplicitVRLittleEndian), str(uid.ExplicitVRLittleEndian)
-    syntax = b"\x02\x00\x10\x00UI\x16\x00" + deflated.encode()
-    if syntax not in data[:_META_BYTES]:
+    if not is_deflated(data):
         return data
-    if data[132:140] != b"\x02\x00\x00\x00UL\x04\x00":
+    found = inflated(data, MAX_DATASET)
+    if found is None:
         raise ImageError("the DICOM file does not say how long its first part is")
-    # The length of the first part is the value of its first element, which ends at byte 144.
-    start = 144 + int.from_bytes(data[140:144], "little")
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    plain = inflater.decompress(data[start:], MAX_DATASET)
-    if not inflater.eof:
-        more = bool(inflater.unconsumed_tail)
+    if not found.whole:
         raise ImageError(
             f"the deflated DICOM data set is larger than {MAX_DATASET // 1_000_000} MB"
-            if more
+            if found.more
             else "the deflated DICOM data set ends too early"
         )
-    plain_syntax = syntax[:8] + explicit.encode().ljust(len(deflated), b"\0")
-    head = data[:start].replace(syntax, plain_syntax, 1)
-    return head + plain
+    return found.data
 
 
 def _read(dataset: Any) -> Raster:

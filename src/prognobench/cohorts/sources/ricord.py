@@ -113,7 +113,8 @@ def read(options: RicordOptions) -> Cohort:
     }
     studies: dict[str, dict[_Study, datetime.date | None]] = defaultdict(dict)
     for header in images.headers:
-        study = (header.study, None) if by_uid else (header.patient_id, header.date)
+        day = header.study_date or header.date  # the table has the days of studies
+        study = (header.study, None) if by_uid else (header.patient_id, day)
         if study in verdicts:
             studies[header.patient_id][study] = header.date
     images = _noted(images, verdicts, {study for held in studies.values() for study in held})
