@@ -134,6 +134,68 @@ def test_files_lost_since_then_are_dropped_and_recorded(tmp_path):
     ]
 
 
+def edited(tmp_path, change):
+    """A cohort of eight patients, one left out, whose manifest somebody changed."""
+    cohort = cohort_of([{"patient_id": str(n), "icu": n % 2} for n in range(8)], tmp_path)
+    for path in cohort.table["path"]:
+        (tmp_path / path).touch()
+    cohort = cohort.without({"image00"}, "rule", "a reason")
+    manifest = tmp_path / "manifest.csv"
+    write_manifest(cohort, manifest)
+    header, *rows = manifest.read_text().splitlines()
+    manifest.write_text("\n".join([header, *change(rows)]) + "\n")
+    return read_manifest(manifest)
+
+
+def test_what_was_edited_by_hand_is_a_line_of_the_participant_flow(tmp_path):
+    cohort = edited(tmp_path, lambda rows: rows[:4])
+    drop = cohort.drops[-1]
+    assert (drop.rule, drop.images, drop.patients) == ("edited", 3, 3)
+    assert cohort.source_images == 8
+    first, *rules, last = select_task(cohort, "icu").flow()
+    assert first.patients - sum(step.patients for step in rules) == last.patients == 4
+    assert first.images - sum(step.images for step in rules) == last.images == 4
+
+
+def test_rows_added_by_hand_count_from_the_start(tmp_path):
+    more = tmp_path / "more.png"
+    more.touch()
+    cohort = edited(
+        tmp_path, lambda rows: [*rows, rows[0].replace("image01", "more").replace(",1,", ",9,", 1)]
+    )
+    drop = cohort.drops[-1]
+    assert (drop.rule, drop.images, drop.patients) == ("edited", 0, 0)
+    assert "1 images and 1 patients were added" in drop.reason
+    assert (cohort.source_images, cohort.source_patients) == (9, 9)
+
+
+@pytest.mark.parametrize(
+    ("columns", "cells", "days"),
+    [
+        ("acquired_date", "2020-03-01", "acquired"),
+        ("acquired,ICU_Date", "1,2020-03-02", "icu_day"),
+    ],
+)
+def test_dates_are_not_passed_over(tmp_path, columns, cells, days):
+    text = f"patient_id,path,icu,{columns}\n1,a.png,1,{cells}\n"
+    with pytest.raises(UserError, match=rf"has dates .*has days \('{days}'\).*`source: csv`"):
+        read_manifest(by_hand(tmp_path, text))
+
+
+def test_dates_beside_days_are_a_column_like_others(tmp_path):
+    text = "patient_id,path,icu,icu_day,icu_date\n1,a.png,1,3,2020-03-02\n"
+    assert read_manifest(by_hand(tmp_path, text)).table["icu_day"].tolist() == [3]
+
+
+def test_the_case_of_an_endpoint_and_of_its_day_does_not_matter(tmp_path):
+    rows = "1,a.png,1,3,0,\n2,b.png,0,,1,5\n"
+    text = f"patient_id,path,ICU,ICU_Day,Relapse,relapse_day\n{rows}"
+    cohort = read_manifest(by_hand(tmp_path, text))
+    assert list(cohort.endpoints) == ["icu", "Relapse"]
+    assert cohort.table["icu_day"].tolist()[0] == 3
+    assert cohort.table["Relapse"].tolist() == [0, 1]
+
+
 def test_other_suffixes_cannot_be_written(tmp_path):
     with pytest.raises(UserError, match="must end"):
         write_manifest(cohort_of([{}]), tmp_path / "m.json")

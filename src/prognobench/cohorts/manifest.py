@@ -33,6 +33,7 @@ from prognobench.cohorts.outcome_kinds import OtherOutcome
 from prognobench.cohorts.tables import (
     cell_text,
     find_column,
+    fold,
     numbers,
     numbers_where_all,
     read_table,
@@ -181,26 +182,59 @@ def read_manifest(path: Path, root: Path | None = None) -> Cohort:
     cohort = assemble(
         name, rows, root or _plain(written_root), endpoints, provenance, others=others
     )
-    cohort = replace(
-        cohort, drops=drops, source_images=source_images, source_patients=source_patients
+    cohort = _with_edits(
+        replace(cohort, drops=drops, source_images=source_images, source_patients=source_patients)
     )
     if missing := missing_files(cohort):
         cohort = cohort.without(missing, "missing_file", "the image file does not exist")
     return cohort
 
 
+def _with_edits(cohort: Cohort) -> Cohort:
+    """Let the participant flow tell of rows that somebody took out of the table, or added."""
+    left = cohort.source_images - sum(drop.images for drop in cohort.drops)
+    patients_left = cohort.source_patients - sum(drop.patients for drop in cohort.drops)
+    images, patients = (
+        left - len(cohort.table),
+        patients_left - cohort.table["patient_id"].nunique(),
+    )
+    if not images and not patients:
+        return cohort
+    added, new = max(0, -images), max(0, -patients)
+    reason = "the manifest was edited by hand after it was written"
+    if added or new:
+        reason += f"; {added} images and {new} patients were added, and count from the start"
+    edited = Drop("edited", reason, max(0, images), max(0, patients))
+    return replace(
+        cohort,
+        drops=(*cohort.drops, edited),
+        source_images=cohort.source_images + added,
+        source_patients=cohort.source_patients + new,
+    )
+
+
 def _made_by_hand(table: pd.DataFrame, path: Path, root: Path) -> Cohort:
     require_columns(table, ["patient_id", "path"], path)
     endpoints = {name: words for name, words in USUAL_ENDPOINTS.items() if find_column(table, name)}
     for column in map(str, table.columns):
-        name = column.removesuffix(_DAY)
-        if column.endswith(_DAY) and name in table.columns and name not in endpoints:
-            endpoints[name] = f"{name} is yes"
+        name = column[: -len(_DAY)]
+        if not column.casefold().endswith(_DAY) or fold(name) in map(fold, endpoints):
+            continue
+        if (known := find_column(table, name)) is not None:
+            endpoints[known] = f"{known} is yes"
     if not endpoints:
         raise UserError(
             f"the manifest {path} has no endpoint: a column icu, mortality or severity was "
             "expected, or another one with its day, such as 'relapse' and 'relapse_day'"
         )
+    for name in ("acquired", *endpoints):
+        dated = find_column(table, f"{name}_date")
+        days = name if name == "acquired" else outcome_day_column(name)
+        if dated is not None and find_column(table, days) is None:
+            raise UserError(
+                f"the manifest {path} has dates ('{dated}'), and a manifest has days ('{days}'): "
+                "name the table in a cohort of `source: csv`, which reads dates"
+            )
     provenance = Provenance(source="manifest", title=path.name, access="the user's own")
     rows = _rows(table, path, list(endpoints), {})
     return clean(assemble(path.stem, rows, root, endpoints, provenance))
