@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from prognobench.cohorts.outcome_kinds import Kind
+from prognobench.cohorts.tables import cell_text
 from prognobench.errors import UserError, nearest
 from prognobench.splits.cross_validation import full_data_splits
 from prognobench.splits.few_shot import few_shot_splits
@@ -92,6 +93,14 @@ class FixedSplitSpec(_Regime):
     test: tuple[str, ...] = Field(default=("test",), min_length=1)
     validation_fraction: float = Field(default=0.2, gt=0, lt=1)
     split_seed: int = 0
+
+    @field_validator("train", "val", "test", mode="before")
+    @classmethod
+    def _words(cls, values: Any) -> Any:
+        """Take numbers, such as years, for the text that they are in the column."""
+        if not isinstance(values, list | tuple):
+            return values
+        return [cell_text(own) if isinstance(own, int | float) else own for own in values]
 
 
 class TrainSizeSpec(_CrossValidation):

@@ -139,6 +139,10 @@ BAD_INPUT = [
     (["cohort", "build", "mhh", "--root", "nowhere", "--output", "m.csv"], "nowhere"),
     (["cohort", "build", "nope", "--output", "m.csv"], "unknown cohort source 'nope'"),
     (["cohort", "build", "synthetic", "--output", "m.txt"], "must end .csv or .parquet"),
+    (
+        ["cohort", "build", "csv", "columns={icu: [", "--output", "m.csv"],
+        "the value of 'columns={icu: [' cannot be read as YAML",
+    ),
     (["cohort", "audit", "none.csv"], "none.csv"),
 ]
 

@@ -124,6 +124,28 @@ def test_missing_files_and_lateral_views_are_dropped_with_their_reason(folder):
     }
 
 
+def test_a_path_that_is_too_long_is_a_missing_file(folder):
+    long = f"{'x' * 300}.png"
+    cohort = read(folder, {**ROWS, "File": ["a.png", "sub/b.png", long, "d.png"]})
+    assert {drop.rule: drop.image_ids for drop in cohort.drops if drop.images} == {
+        "missing_file": (long,)
+    }
+
+
+def test_a_folder_that_may_not_be_read_gets_a_sentence(folder, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("prognobench.cohorts.checks._is_file", refuse)
+    with pytest.raises(UserError, match=r"a\.png of the cohort 'my' cannot be read .Permission"):
+        read(folder)
+
+
+def test_no_path_at_all_is_a_sentence(folder):
+    with pytest.raises(UserError, match="4 rows without path"):
+        read(folder, {**ROWS, "File": [""] * 4}, allow_outside_root=True)
+
+
 def test_all_files_missing_is_a_mistake(folder):
     with pytest.raises(UserError, match="none of the 4 images"):
         read(folder, root=folder)

@@ -231,6 +231,18 @@ def test_times_are_those_from_the_image_and_negative_without_an_event(timed, tmp
     assert strata("time_to_event", times) == {name: int(own > 0) for name, own in times.items()}
 
 
+def test_where_rows_disagree_the_event_is_early_and_the_last_sight_is_late(timed):
+    table = pd.read_csv(timed)
+    again = table.assign(path=table["path"].iloc[0], death_day=table["death_day"] + 5)
+    again["image_id"], table["image_id"] = table["path"] + " again", table["path"]
+    pd.concat([table, again]).to_csv(timed, index=False)
+    cohort = load_cohort({"source": "csv", "table": str(timed), "times": ["death"]})
+    task = select_task(cohort, "death")
+    times = task.table.set_index("patient_id")["target"].to_dict()
+    assert times["p9"] == 2 + 9 - 1
+    assert times["p8"] == -(2 + 8 + 5)
+
+
 def test_dates_say_times_as_well_and_are_needed(timed):
     table = pd.read_csv(timed).drop(columns=["acquired", "death_day"])
     start = pd.Timestamp("2020-03-01")

@@ -2,7 +2,10 @@ import datetime
 import math
 import re
 import zipfile
+from pathlib import Path
 
+import numpy as np
+import openpyxl
 import pandas as pd
 import pytest
 
@@ -144,3 +147,65 @@ def test_the_size_that_a_workbook_tells_is_not_believed(tmp_path, told):
     found = read_table(path)
     assert found.astype(object).where(found.notna(), None).to_numpy().tolist() == rows[1:]
     assert found.columns.tolist() == rows[0]
+
+
+def test_lists_in_a_parquet_table_are_text(tmp_path):
+    path = tmp_path / "table.parquet"
+    cells = {"id": ["1", "2"], "boxes": [[1, 2], []], "about": [{"a": 1}, None]}
+    pd.DataFrame(cells).to_parquet(path)
+    table = read_table(path)
+    assert table["id"].tolist() == ["1", "2"]
+    assert table["boxes"].tolist() == ["[1 2]", "[]"]
+    assert table["about"].tolist()[0] == "{'a': 1.0}"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx", ".xls", ".parquet"])
+def test_a_table_that_may_not_be_read_gets_a_sentence(tmp_path, suffix, monkeypatch):
+    path = tmp_path / f"table{suffix}"
+    path.write_text("a,b\n1,2\n")
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(UserError, match=r"table\..* cannot be read \(Permission denied\)"):
+        read_table(path)
+
+
+def test_a_name_that_is_too_long_gets_a_sentence(tmp_path):
+    with pytest.raises(UserError, match=r"cannot be read .*too long"):
+        read_table(tmp_path / f"{'x' * 300}.csv")
+
+
+def test_a_chart_before_the_table_has_no_cells(tmp_path):
+    workbook = openpyxl.Workbook()
+    sheet = workbook.active
+    sheet.append(["a", "b"])
+    sheet.append([1, 2])
+    workbook.create_chartsheet("chart", 0).add_chart(openpyxl.chart.BarChart())
+    workbook.save(tmp_path / "table.xlsx")
+    assert read_table(tmp_path / "table.xlsx")["b"].tolist() == ["2"]
+
+
+def test_damaged_workbooks_end_in_a_sentence(tmp_path):
+    whole = tmp_path / "whole.xlsx"
+    pd.DataFrame({"a": range(20), "b": "text"}).to_excel(whole, index=False)
+    with zipfile.ZipFile(whole) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    random = np.random.default_rng(0)
+    broken = 0
+    for number in range(60):
+        path = tmp_path / f"{number}.xlsx"
+        name = sorted(parts)[number % len(parts)]
+        data = bytearray(parts[name])
+        for at in random.integers(0, len(data), 8):
+            data[at] = random.integers(256)
+        with zipfile.ZipFile(path, "w") as archive:
+            for part, content in parts.items():
+                archive.writestr(part, bytes(data) if part == name else content)
+        try:
+            read_table(path)
+        except UserError:
+            broken += 1
+    assert broken > 20

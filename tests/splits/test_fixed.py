@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from build_cohort import cohort_of
+from prognobench.cohorts.task import select_task
 from prognobench.errors import UserError
+from prognobench.regimes import FixedSplitSpec
 from prognobench.splits.fixed import fixed_splits
 from prognobench.splits.split import check_split
 
@@ -44,3 +47,22 @@ def test_a_value_that_is_not_there_and_a_part_of_one_class_are_sentences():
            TARGETS.items()}  # fmt: skip
     with pytest.raises(UserError, match="both classes are needed: name other values"):
         check_split(fixed(odd), TARGETS)
+
+
+def test_a_value_for_two_parts_is_a_sentence():
+    with pytest.raises(UserError, match=r"value 'a' .* is named for train and for val"):
+        fixed(column(), val=["a"])
+
+
+def test_numbers_are_the_text_that_the_column_has():
+    rows = [
+        {"icu": n % 2, "year": 2019 + n % 2, "batch": 1.0 if n % 3 else None} for n in range(40)
+    ]
+    task = select_task(cohort_of(rows), "icu")
+    columns = task.patient_columns()
+    assert set(columns["year"].values()) == {"2019", "2020"}
+    assert set(columns["batch"].values()) == {"1", ""}
+    asked = {"column": "year", "train": [2019], "test": ["2020"]}
+    regime = FixedSplitSpec.model_validate(asked)
+    assert (regime.train, regime.test) == (("2019",), ("2020",))
+    assert FixedSplitSpec.model_validate({**asked, "val": [1.0, "x"]}).val == ("1", "x")

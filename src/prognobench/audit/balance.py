@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 
 from prognobench.audit.shortcuts import MISSING
-from prognobench.cohorts.assemble import clinical_columns
+from prognobench.cohorts.ages import years_of
+from prognobench.cohorts.assemble import UNKNOWN_SITE, clinical_columns
 from prognobench.cohorts.cohort import STANDARD_COLUMNS, Cohort
-from prognobench.cohorts.tables import find_column
+from prognobench.cohorts.tables import cell_text, find_column
 
 GROUPS = ("view", "site", "sex")
 """Columns by whose values patients and events are counted, beside the age band."""
@@ -23,9 +24,11 @@ def groups_of(rows: pd.DataFrame) -> dict[str, pd.Series]:
     """Return the view, site, sex and age band of each row as words, by the column's name."""
     columns = [column for name in GROUPS if (column := find_column(rows, name))]
     groups = {
-        column: rows[column].astype(object).where(rows[column].notna(), MISSING).map(str)
+        column: rows[column].astype(object).map(lambda cell: cell_text(cell) or MISSING)
         for column in columns
     }
+    if "site" in groups:
+        groups["site"] = groups["site"].replace(UNKNOWN_SITE, MISSING)
     if age := find_column(rows, "age"):
         groups["age"] = pd.Series([_age_band(years) for years in rows[age]], rows.index)
     return groups
@@ -48,7 +51,7 @@ def balance(patients: pd.DataFrame) -> dict[str, dict[str, dict[str, int]]]:
 
 def missing_values(cohort: Cohort) -> dict[str, int]:
     """Return how many images have no value, by column."""
-    return {column: int(cohort.table[column].isna().sum()) for column in _columns(cohort)}
+    return {str(column): int(count) for column, count in _lacking(cohort).sum().items()}
 
 
 def missing_by_group(cohort: Cohort) -> dict[str, dict[str, dict[str, Any]]]:
@@ -58,7 +61,7 @@ def missing_by_group(cohort: Cohort) -> dict[str, dict[str, dict[str, Any]]]:
         By group and its value: ``images``, and ``missing`` by column; columns of which no image
         lacks a value are left out.
     """
-    lacking = cohort.table[_columns(cohort)].isna()
+    lacking = _lacking(cohort)
     lacking = lacking.loc[:, lacking.any()]
     return {
         name: {
@@ -76,10 +79,15 @@ def _columns(cohort: Cohort) -> list[str]:
     return [*STANDARD_COLUMNS, *cohort.endpoints, *clinical_columns(cohort)]
 
 
-def _age_band(years: object) -> str:
-    try:
-        age = float(str(years))
-    except ValueError:
+def _lacking(cohort: Cohort) -> pd.DataFrame:
+    """Say of each image and column whether there is no value."""
+    lacking = cohort.table[_columns(cohort)].isna()
+    return lacking.assign(site=cohort.table["site"].isin([UNKNOWN_SITE]) | lacking["site"])
+
+
+def _age_band(cell: Any) -> str:
+    age = years_of(cell)
+    if age is None:
         return MISSING
     for low, high in AGE_BANDS:
         if low <= age < high:

@@ -42,6 +42,8 @@ def build(
     which of them a benchmark uses (those up to the outcome, by default) is its image policy.
     """
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     from prognobench.cli.console import results_console
     from prognobench.cli.tables import print_flow
@@ -53,6 +55,13 @@ def build(
     for option in options or ():
         if "=" not in option:
             raise UserError(f"'{option}' is no key=value: write for example table=outcomes.csv")
+        try:
+            OmegaConf.from_dotlist([option])
+        except (YAMLError, OmegaConfBaseException) as error:
+            raise UserError(
+                f"the value of '{option}' cannot be read as YAML, of which a text, a number or a "
+                "list was expected: put it in quotes"
+            ) from error
     given: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(options or ())))
     settings = {"source": source, **given} | ({} if root is None else {"root": root})
     check_manifest_place(output, paths_read(settings))

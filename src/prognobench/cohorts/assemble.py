@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from prognobench.cohorts.ages import ages
 from prognobench.cohorts.cohort import (
     LUNG_BOX,
     LUNG_MASK,
@@ -22,7 +23,7 @@ from prognobench.cohorts.cohort import (
 from prognobench.cohorts.lungs import normalised
 from prognobench.cohorts.outcome_kinds import OtherOutcome
 from prognobench.cohorts.paths import relative_path
-from prognobench.cohorts.tables import MISSING_WORDS, cell_text, quote_some
+from prognobench.cohorts.tables import MISSING_WORDS, cell_text, fold, quote_some
 from prognobench.errors import UserError
 
 UNKNOWN_SITE = "unknown"
@@ -46,7 +47,8 @@ def assemble(
     paths, sites and views so is a word such as ``NA``; numbers are floats; endpoints are nullable
     integers; views are in upper case; a missing site is ``unknown``, and where the rows have no
     site at all the cohort is one site with its name. A clinical column ``target`` is renamed, since
-    that is what the label is called in a task.
+    that is what the label is called in a task; ages are years where all of them can be read
+    (:func:`~prognobench.cohorts.ages.years_of`).
 
     Args:
         name: Name of the cohort in results.
@@ -97,9 +99,8 @@ def assemble(
         if column in (LUNG_BOX, LUNG_MASK):
             data[str(column)] = normalised(rows, str(column), where)
         elif column not in data:
-            numeric = pd.api.types.is_numeric_dtype(rows[column])
             label = f"{column} (as in the table)" if column == TARGET_COLUMN else str(column)
-            data[label] = _floats(rows, column) if numeric else _text(rows[column])
+            data[label] = _clinical(rows, column)
     table = pd.DataFrame(data)
     twice = table["image_id"][table["image_id"].duplicated()]
     if len(twice):
@@ -138,6 +139,14 @@ def _text(cells: pd.Series) -> pd.Series:
         text = cell_text(cell)
         words.append(None if text is None else _CONTROL.sub(" ", text).strip() or None)
     return pd.Series(words, dtype="str")
+
+
+def _clinical(rows: pd.DataFrame, column: str) -> pd.Series:
+    if pd.api.types.is_numeric_dtype(rows[column]):
+        return _floats(rows, column)
+    if fold(column) == "age" and (years := ages(rows[column])) is not None:
+        return years
+    return _text(rows[column])
 
 
 def _words(cells: pd.Series) -> pd.Series:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 
@@ -27,19 +29,34 @@ def missing_files(cohort: Cohort) -> set[str]:
     Raises:
         UserError: When the image folder or every single file is missing.
     """
-    if not cohort.root.is_dir():
-        raise UserError(
-            f"the image folder {cohort.root} of the cohort '{cohort.name}' does not exist: "
-            "check its root"
-        )
     rows = zip(cohort.table["image_id"], cohort.table["path"], strict=True)
-    missing = {image for image, path in rows if not (cohort.root / path).is_file()}
+    try:
+        if not cohort.root.is_dir():
+            raise UserError(
+                f"the image folder {cohort.root} of the cohort '{cohort.name}' does not exist: "
+                "check its root"
+            )
+        missing = {image for image, path in rows if not _is_file(cohort.root / path)}
+    except PermissionError as error:
+        raise UserError(
+            f"{error.filename} of the cohort '{cohort.name}' cannot be read ({error.strerror}): "
+            "check the permissions of the image folder"
+        ) from error
     if missing and len(missing) == len(cohort.table):
         raise UserError(
             f"none of the {len(missing)} images of the cohort '{cohort.name}' is there, the first "
             f"is {cohort.root / cohort.table['path'].iloc[0]}: check the root and the paths"
         )
     return missing
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
 
 
 def drop_missing_files(cohort: Cohort) -> Cohort:
@@ -111,12 +128,15 @@ def outcome_days(table: pd.DataFrame, endpoint: str) -> pd.Series:
     """Return, for each image, the day of its patient's outcome; missing when it is unknown.
 
     Where a patient's images disagree the earliest day counts, because an image wrongly taken
-    for one before the outcome would flatter every model.
+    for one before the outcome would flatter every model. Of a patient without the event, whose
+    day is that on which the patient was last seen, it is the latest.
     """
     column = outcome_day_column(endpoint)
     if column not in table:
         return pd.Series(float("nan"), index=table.index, dtype="float64")
-    return table[column].astype("float64").groupby(table["patient_id"]).transform("min")
+    days = table[column].astype("float64").groupby(table["patient_id"])
+    unseen = table["patient_id"].map(patient_labels(table, endpoint)) == 0
+    return days.transform("min").mask(unseen, days.transform("max"))
 
 
 def after_outcome(table: pd.DataFrame, endpoint: str) -> pd.Series:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,17 +29,19 @@ def workbook_rows(path: Path, sheet: str = "") -> list[list[Any]]:
 
 def _zipped_rows(path: Path, sheet: str) -> list[list[Any]]:
     import openpyxl  # slow to import, and most tables are CSV
-    from openpyxl.utils.exceptions import InvalidFileException
 
     try:
         with path.open("rb") as file:  # given the path, openpyxl would go by its suffix
             workbook = openpyxl.load_workbook(file, read_only=True, data_only=True)
-            name = _sheet(path, sheet, workbook.sheetnames)
+            # Sheets that are a chart have no cells.
+            name = _sheet(path, sheet, [own.title for own in workbook.worksheets])
             worksheet = workbook[name]
             # The size that the file tells is what some program once took it for.
             worksheet.reset_dimensions()
             return _filled_up(worksheet.iter_rows(values_only=True))
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, IndexError) as error:
+    except (UserError, PermissionError):
+        raise
+    except Exception as error:  # a damaged file makes openpyxl raise errors of many kinds
         raise _unreadable(path) from error
 
 

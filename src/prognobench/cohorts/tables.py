@@ -61,6 +61,16 @@ def read_rows(path: Path, sheet: str = "", encodings: Sequence[str] = (UTF_8,)) 
     Raises:
         UserError: As :func:`read_table`, but for what :func:`table_of` finds.
     """
+    try:
+        return _rows(path, sheet, encodings)
+    except OSError as error:
+        raise UserError(
+            f"the table {path} cannot be read ({error.strerror or error}): check the path and its "
+            "permissions"
+        ) from error
+
+
+def _rows(path: Path, sheet: str, encodings: Sequence[str]) -> list[list[Any]]:
     if not path.is_file():
         raise UserError(f"the table {path} does not exist: check the path")
     suffix = path.suffix.lower()
@@ -232,14 +242,21 @@ def _decoded(data: bytes, encodings: Sequence[str]) -> str | None:
 
 
 def _parquet_rows(path: Path) -> list[list[Any]]:
+    with path.open("rb"):  # what pyarrow says of a file without permission is of many kinds
+        pass
     try:
         table = pd.read_parquet(path)
     except (OSError, ValueError) as error:  # pyarrow's own errors are both
         raise UserError(
             f"the table {path} is no readable Parquet file: write it anew, or save it as CSV"
         ) from error
-    columns = [table[column].tolist() for column in table.columns]
+    columns = [[_plain_cell(cell) for cell in table[column].tolist()] for column in table.columns]
     return [list(map(str, table.columns)), *(list(row) for row in zip(*columns, strict=True))]
+
+
+def _plain_cell(cell: Any) -> Any:
+    """Return a list or a record, as Parquet may have them in a cell, as text."""
+    return str(cell) if isinstance(cell, np.ndarray | list | tuple | dict) else cell
 
 
 def table_of(rows: Sequence[Sequence[Any]], path: Path) -> pd.DataFrame:

@@ -120,7 +120,7 @@ class Task:
         columns = {MEMBER_COLUMN: pd.Series(self.cohort.name, index=firsts.index)}
         columns |= {name: firsts[name] for name in ("site", *clinical_columns(self.cohort))}
         texts = {
-            name: values.astype(object).where(values.notna(), "").astype(str)
+            name: values.astype(object).map(lambda cell: cell_text(cell) or "")
             for name, values in columns.items()
         }
         texts["site"] = texts["site"].replace(UNKNOWN_SITE, "")

@@ -9,11 +9,13 @@ Groups with few events have no numbers: they would be read all the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from prognobench.cohorts.tables import find_column
+from prognobench.cohorts.ages import years_of
+from prognobench.cohorts.tables import cell_text, find_column
 from prognobench.evaluation import bootstrap
 from prognobench.evaluation.candidates import Key
 from prognobench.evaluation.metric import mean_of
@@ -201,14 +203,13 @@ def _names(tested: Sequence[Examined]) -> set[str]:
 
 
 def _texts(column: pd.Series) -> pd.Series:
-    known = column.astype(object).where(column.notna(), NOT_KNOWN).astype(str).str.strip()
-    return known.replace({"": NOT_KNOWN, "unknown": NOT_KNOWN})
+    known = column.astype(object).map(lambda cell: cell_text(cell) or NOT_KNOWN)
+    return known.replace({"unknown": NOT_KNOWN})
 
 
-def _band(years: object) -> str:
-    try:
-        age = float(str(years))
-    except ValueError:
+def _band(cell: Any) -> str:
+    age = years_of(cell)
+    if age is None:
         return NOT_KNOWN
     for low, high in AGE_BANDS:
         if low <= age < high:

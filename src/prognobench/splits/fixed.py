@@ -34,10 +34,10 @@ def fixed_splits(  # noqa: PLR0917  the parts of one question
         left_out: Patients of whom one value does not say all.
 
     Raises:
-        UserError: When a value asked for is not in the column.
+        UserError: When a value asked for is not in the column, or is asked for twice.
     """
     present = sorted({values.get(patient, "") for patient in targets})
-    part_of = {}
+    part_of: dict[str, str] = {}
     for part in PARTS:
         for value in asked[part]:
             if value not in present:
@@ -46,7 +46,11 @@ def fixed_splits(  # noqa: PLR0917  the parts of one question
                     f"fixed_split: the column '{column}' has no value '{value}' ({part}), its "
                     f"values are {shown}"
                 )
-            part_of[value] = part
+            if part_of.setdefault(value, part) != part:
+                raise UserError(
+                    f"fixed_split: the value '{value}' of the column '{column}' is named for "
+                    f"{part_of[value]} and for {part}: name it for one of them"
+                )
     parts = {
         patient: part_of[values[patient]]
         for patient in sorted(targets)

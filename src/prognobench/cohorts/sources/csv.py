@@ -257,6 +257,8 @@ def _rooted(rows: pd.DataFrame, options: CsvOptions) -> tuple[Path, pd.DataFrame
     # is inside its root here as everywhere.
     masks = [masks_of(cell) if isinstance(cell, str) else [] for cell in rows.get(LUNG_MASK, ())]
     named = [*rows["path"].dropna(), *(path for own in masks for path in own)]
+    if not named:
+        return root, rows
     full = {
         path: Path(os.path.normpath(path if is_absolute(path) else root.absolute() / path))
         for path in named
