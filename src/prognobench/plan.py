@@ -21,7 +21,7 @@ from prognobench.strategies.linear import LinearOptions
 from prognobench.strategies.strategy import Strategy, StrategyOptions
 from prognobench.training.recipe import Recipe
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 """Raised when a change of the code changes results: runs done before are then done anew."""
 
 

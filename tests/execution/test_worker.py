@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from prognobench.backbones.catalog import get_entry
+from prognobench.errors import UserError
+from prognobench.execution.benchmark import run_benchmark
 from prognobench.execution.prepare import prepare
 from prognobench.execution.task_images import TaskImages
 from prognobench.execution.worker import IMAGES_SHARE, Worker, fits
@@ -101,3 +107,24 @@ def test_a_run_is_the_same_with_its_images_on_the_device_or_not():
         for own in (pixels, pixels.to("cuda"))
     ]
     np.testing.assert_allclose(*logits, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "digest", "sentence"),
+    [("demo_vit", "", "`prognobench pull demo_vit`"), ("dinov3_vits16", "0" * 64, "--accept-lic")],
+)
+def test_other_machines_get_no_run_of_weights_that_are_not_known_or_allowed(
+    tmp_path, name, digest, sentence
+):
+    entry = get_entry(name)
+    entry = replace(entry, weights=replace(entry.weights, sha256=digest))
+    spec = SimpleNamespace(save_models=False)
+    with pytest.raises(UserError, match=sentence):
+        run_benchmark(
+            SimpleNamespace(spec=spec, images=dict),
+            [SimpleNamespace(entry=entry)],
+            SimpleNamespace(output=tmp_path),
+            torch.device("cpu"),
+            print,
+            on_ray="cpu",
+        )

@@ -12,6 +12,7 @@ from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_class_weight
 
+from prognobench.backbones.backbone import Backbone
 from prognobench.training.course import NonFiniteLossError
 from prognobench.training.features import cached_features, extract_features
 from prognobench.training.probe import _mean_and_scale, solve_probe, train_probe
@@ -131,3 +132,13 @@ def test_features_are_standardised_as_scikit_learn_does(features):
     np.testing.assert_allclose(centre, expected.mean_, rtol=1e-12, atol=1e-15)
     np.testing.assert_allclose(scale, expected.scale_, rtol=1e-12)
     assert scale[0] == 1.0
+
+
+def test_features_of_weights_that_are_not_known_are_not_kept(backbone, job, tmp_path, monkeypatch):
+    monkeypatch.setenv("PROGNOBENCH_CACHE", str(tmp_path))
+    weights = dataclasses.replace(backbone.entry.weights, sha256="")
+    entry = dataclasses.replace(backbone.entry, weights=weights)
+    unknown = Backbone(entry, backbone.network)
+    found = cached_features(unknown, job.images, "key")
+    np.testing.assert_array_equal(found, extract_features(backbone, job.images))
+    assert not (tmp_path / "features").exists()

@@ -188,15 +188,20 @@ def run_benchmark(
 
     Returns:
         How many runs failed here.
+
+    Raises:
+        UserError: When weights are missing or not known, or their terms were not accepted.
     """
     models = store.output / "models" if prepared.spec.save_models else None
     ledger: Ledger = shared or store
+    entries = [run.entry for run in pending]
     if on_ray:
+        require_known(entries)
         from prognobench.execution.ray import execute_on_ray
 
         images = prepared.images()
         return execute_on_ray(pending, images, ledger, report, device=on_ray, models=models)
-    require_weights([run.entry for run in pending])
+    require_weights(entries)
     return execute(pending, prepared.images(), ledger, Worker(device, models), report)
 
 
@@ -217,6 +222,29 @@ def require_weights(wanted: Iterable[BackboneEntry]) -> None:
         raise UserError(
             f"the weights of {', '.join(missing)} are not on this machine: fetch them with "
             f"`prognobench pull {' '.join(missing)}`, or name copies as 'weights' in the spec"
+        )
+    for entry in entries.values():
+        check_terms(entry)
+
+
+def require_known(wanted: Iterable[BackboneEntry]) -> None:
+    """Raise where other machines compute and it cannot be said here which weights they shall have.
+
+    What a run is called and which features are its own goes by the digest of the weights, and the
+    machines compare it with their files.
+
+    Args:
+        wanted: The entries of the backbones.
+
+    Raises:
+        UserError: Naming the backbones, or terms that were not accepted.
+    """
+    entries = {entry.name: entry for entry in wanted}
+    unknown = sorted(name for name, entry in entries.items() if not entry.weights.sha256)
+    if unknown:
+        raise UserError(
+            f"the digest of the weights of {', '.join(unknown)} is not known here, and runs are "
+            f"named by it: fetch them here too with `prognobench pull {' '.join(unknown)}`"
         )
     for entry in entries.values():
         check_terms(entry)

@@ -72,7 +72,8 @@ def cached_features(
     """Return the features of images, from the cache if they are there and whole.
 
     What is found there is checked by its digest, and computed anew where it is damaged. A cache
-    that cannot be written to costs a warning and no more.
+    that cannot be written to costs a warning and no more. Features of weights whose digest is not
+    known are not kept: they could be taken for those of others.
 
     Args:
         backbone: The frozen backbone, as the catalog loads it.
@@ -82,6 +83,8 @@ def cached_features(
     Returns:
         float32 [N, D].
     """
+    if not backbone.entry.weights.sha256:
+        return extract_features(backbone, images)
     # Files without "convolutions" are older, and GPUs computed them in TF32.
     about = {"backbone": backbone.entry.identity(), "images": images_key}
     key = identity({**about, "convolutions": "float32"}, 32)

@@ -20,8 +20,9 @@ def parameter_groups(
 
     In full fine-tuning, biases, normalisation and position embeddings are not decayed, as is usual,
     and with a layer decay d the learning rate of the layer k below the last is lr * d^k (Clark
-    et al. 2020, arXiv 2003.10555; He et al. 2022, arXiv 2111.06377). Other strategies have one
-    group for all that they train.
+    et al. 2020, arXiv 2003.10555; He et al. 2022, arXiv 2111.06377). The last layer is the last
+    block, in every backbone: a normalisation or pooling above it has lr too. Other strategies have
+    one group for all that they train.
 
     Args:
         backbone: The adapted backbone.
@@ -38,10 +39,11 @@ def parameter_groups(
         spares = getattr(network, "no_weight_decay", None)  # not every timm model has it
         spared = spares() if callable(spares) else ()
         made = param_groups_layer_decay(network, decay, spared, layer_decay=options.layer_decay)
+        last = _scale_of_last_block(network, made)
         return groups + [
             {
                 "params": group["params"],
-                "lr": lr * group["lr_scale"],
+                "lr": lr * min(1.0, group["lr_scale"] / last),
                 "weight_decay": group["weight_decay"],
             }
             for group in made
@@ -50,3 +52,15 @@ def parameter_groups(
     if inside:
         groups.append({"params": inside, "lr": lr, "weight_decay": decay})
     return groups
+
+
+def _scale_of_last_block(network: nn.Module, groups: list[dict[str, Any]]) -> float:
+    """Return the scale of the last block, of which timm counts what lies above as a layer."""
+    pooling = getattr(network, "attn_pool", None)
+    above = {id(p) for p in pooling.parameters()} if isinstance(pooling, nn.Module) else set()
+    return max(
+        float(group["lr_scale"])
+        for group in groups
+        for p in group["params"]
+        if p.ndim > 1 and id(p) not in above
+    )
