@@ -91,6 +91,20 @@ def test_a_level_that_leaves_too_few_patients_is_infeasible_with_its_reason():
     assert all(split.infeasible and "with the event" in split.infeasible for split in rare)
 
 
+def test_a_share_is_trained_on_in_every_fold_or_in_none():
+    targets = cohort(67, 16)
+    base = full_data_splits(targets, 5, 1, 0.2, 0)
+    events = [sum(targets[p] for p in split.patients("val")) for split in base]
+    assert set(events) == {2, 3}  # so that seven tenths are two events in some folds alone
+    made = train_size_splits(base, targets, (0.7, 1.0), 0)
+    reasons = {split.level: set() for split in made}
+    for split in made:
+        reasons[split.level].add(split.infeasible)
+    (reason,) = reasons[0.7]
+    assert "the val part would have 1 patients with the event" in reason
+    assert reasons[1.0] == {None}
+
+
 @pytest.mark.parametrize("fixed", ["patients", "events"])
 def test_a_rate_that_cannot_be_does_not_make_the_others_small(fixed):
     targets = cohort(67, 29)

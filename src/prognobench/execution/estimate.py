@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from prognobench.evaluation.choice import IMPOSSIBLE
 from prognobench.execution.operations import operations
 from prognobench.execution.prepare import Prepared
 from prognobench.plan import search_note
@@ -26,8 +27,8 @@ def summarise_plan(prepared: Prepared, output: Path) -> dict[str, Any]:
 
     Returns:
         ``runs`` (all), ``done``, ``pending``, ``not_possible`` (not applicable or not feasible),
-        ``estimated_seconds`` for the pending ones (None while some kind of run has never been
-        done), ``operations`` (floating-point operations of the pending ones, at most:
+        ``estimated_seconds`` for the pending ones on this machine (None while some kind of run has
+        never been done), ``operations`` (floating-point operations of the pending ones, at most:
         :func:`~prognobench.execution.operations.operations`), ``search_note`` (a sentence where
         the strategies have different search budgets, else None), and ``cells``: one mapping a
         cell with its number of runs, those done, its state and its reason.
@@ -37,11 +38,10 @@ def summarise_plan(prepared: Prepared, output: Path) -> dict[str, Any]:
     table["train_seconds"] = float("nan")
     if (output / "results.db").is_file():
         store = ResultsStore(output)
-        known = store.runs().set_index("run")
+        finished = store.finished()
         store.close()
-        finished = known[known["state"] == RunState.DONE]
         table.loc[table["run"].isin(finished.index), "state"] = str(RunState.DONE)
-        table["train_seconds"] = table["run"].map(finished["train_seconds"])
+        table["train_seconds"] = table["run"].map(finished)
     pending = table[table["state"] == RunState.PENDING]
     means = table.groupby(_KIND, dropna=False)["train_seconds"].transform("mean")
     expected = means[pending.index]
@@ -49,7 +49,7 @@ def summarise_plan(prepared: Prepared, output: Path) -> dict[str, Any]:
     cells = []
     for key, own in table.groupby(CELL, dropna=False, sort=False):
         state = own["state"].iloc[0]
-        possible = state not in (RunState.NOT_APPLICABLE, RunState.NOT_FEASIBLE)
+        possible = not own["state"].isin(IMPOSSIBLE).all()
         cells.append(
             {
                 **dict(zip(CELL, key, strict=True)),
@@ -66,9 +66,25 @@ def summarise_plan(prepared: Prepared, output: Path) -> dict[str, Any]:
         "runs": len(table),
         "done": int((table["state"] == RunState.DONE).sum()),
         "pending": len(pending),
-        "not_possible": int(table["state"].isin(["not_applicable", "not_feasible"]).sum()),
-        "estimated_seconds": None if expected.isna().any() else float(expected.sum()),
+        "not_possible": int(table["state"].isin(IMPOSSIBLE).sum()),
+        "estimated_seconds": _wall_seconds(prepared, pending["run"], expected),
         "operations": operations(prepared, set(pending["run"])).total,
         "search_note": search_note(prepared.spec),
         "cells": cells,
     }
+
+
+def _wall_seconds(prepared: Prepared, pending: pd.Series, expected: pd.Series) -> float | None:
+    """Return how long runs will take, of which several processes may train one each."""
+    if expected.isna().any():
+        return None
+    if pending.empty:
+        return 0.0
+    # They load torch, which a plan without anything done does not need.
+    from prognobench.execution.environment import choose_device
+    from prognobench.execution.processes import processes_for
+
+    left = set(pending)
+    runs = tuple(run for run in prepared.runs if run.id in left)
+    seconds = float(expected.sum())
+    return seconds / processes_for(choose_device("auto"), [runs])

@@ -228,6 +228,18 @@ class ResultsStore:
             table[column] = table[column].astype(float)
         return table
 
+    def finished(self) -> pd.Series:
+        """Return the seconds that done runs trained, by run, those of other plans among them.
+
+        A run whose file of predictions is gone is not done; whether a file is whole is for
+        :meth:`verify` to say.
+        """
+        query = sql.select(RUNS.c.run, RUNS.c.train_seconds).where(RUNS.c.state == RunState.DONE)
+        with self._engine.connect() as connection:
+            table = pd.read_sql(query, connection)
+        there = [self.predictions_path(run).is_file() for run in table["run"]]
+        return table[there].set_index("run")["train_seconds"].astype(float)
+
     def claim(self, runs: Sequence[str], count: int) -> Claimed:
         """Give out the first ``count`` of some runs: nobody else works on this folder."""
         return Claimed(tuple(runs[:count]))

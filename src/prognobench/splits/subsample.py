@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import log
@@ -24,7 +25,8 @@ def train_size_splits(
 
     Training and validation parts are thinned alike, so that a small training part is not chosen
     by a large validation part; the share of events is kept; draws are nested (the patients of 10 %
-    are among those of 25 %).
+    are among those of 25 %). A share that would leave a part of any fold with too few of a class is
+    infeasible on every fold, so that no level is of the easier folds alone.
 
     Args:
         base: The splits of the full data.
@@ -32,14 +34,22 @@ def train_size_splits(
         fractions: Shares of the patients outside the test part that are kept, in (0, 1].
         split_seed: Seed of the draws.
     """
-    splits = []
-    for split in base:
-        queues = _queues(split, targets, "train_size", split_seed)
-        for fraction in fractions:
-            counts = {key: round(fraction * len(queue)) for key, queue in queues.items()}
-            named = ("train_size", fraction, f"{100 * fraction:g}pc")
-            splits.append(_thinned(split, named, queues, counts))
-    return splits
+    drawn = [_queues(split, targets, "train_size", split_seed) for split in base]
+    infeasible: dict[float, str] = {}
+    for queues, fraction in itertools.product(drawn, fractions):
+        if reason := _shortage(queues, _shares(queues, fraction)):
+            infeasible.setdefault(fraction, reason)
+    return [
+        _thinned(
+            split,
+            ("train_size", fraction, f"{100 * fraction:g}pc"),
+            queues,
+            _shares(queues, fraction),
+            infeasible.get(fraction),
+        )
+        for split, queues in zip(base, drawn, strict=True)
+        for fraction in fractions
+    ]
 
 
 def imbalance_splits(
@@ -78,6 +88,22 @@ def imbalance_splits(
 
 _Queues: TypeAlias = Mapping[tuple[str, int], list[str]]
 """Patients of each part and class, in the order in which they are drawn."""
+
+
+def _shares(queues: _Queues, fraction: float) -> dict[tuple[str, int], int]:
+    return {key: round(fraction * len(queue)) for key, queue in queues.items()}
+
+
+def _shortage(queues: _Queues, counts: Mapping[tuple[str, int], int]) -> str | None:
+    """Say where too few of a class are left; None where there are enough."""
+    for (part, outcome), queue in queues.items():
+        if counts[part, outcome] < SMALLEST_CLASS and queue:
+            bands = {own for _, own in queues}
+            many = f"in one of the {len(bands)} bands of scores"
+            return _too_few(
+                counts[part, outcome], part, many if max(bands) > 1 else _OUTCOMES[outcome]
+            )
+    return None
 
 
 def _counts(
@@ -167,12 +193,8 @@ def _thinned(
     """
     parts: dict[str, str] = {}
     regime, level, label = named
+    infeasible = infeasible or _shortage(queues, counts)
     for (part, outcome), queue in queues.items():
-        if infeasible is None and counts[part, outcome] < SMALLEST_CLASS and queue:
-            bands = {own for _, own in queues}
-            many = f"in one of the {len(bands)} bands of scores"
-            which = many if max(bands) > 1 else _OUTCOMES[outcome]
-            infeasible = _too_few(counts[part, outcome], part, which)
         parts |= dict.fromkeys(queue[: counts[part, outcome]], part)
     parts |= dict.fromkeys(split.patients("test"), "test")
     return replace(
