@@ -108,6 +108,25 @@ def test_every_strategy_of_the_paper_has_its_values_in_the_preset():
                 assert part.strategy().resolve(given, kind).lr == given["lr"]
 
 
+def test_a_solved_probe_is_one_under_the_preset_too():
+    linear = {"name": "linear", "C": [0.1, 1.0]}
+    spec = parse_spec({**BASE, "strategies": [linear], "recipe": "paper"}, "spec")
+    (part,) = spec.strategies
+    (given,) = part.variants()[0].grid
+    options = part.strategy().resolve(given, "vit")
+    assert (options.C, options.lr) == ((0.1, 1.0), None)
+
+
+def test_null_stands_for_the_default_of_the_strategy():
+    lora = {"name": "lora", "weight_decay": None, "lr": [None, 1e-2]}
+    (part,) = parse_spec({**BASE, "strategies": [lora]}, "spec").strategies
+    plain = part.strategy().resolve({}, "vit")
+    first, second = (part.strategy().resolve(own, "vit") for own in part.variants()[0].grid)
+    assert (first.lr, first.weight_decay) == (plain.lr, plain.weight_decay)
+    assert None not in (plain.lr, plain.weight_decay)
+    assert second.lr == 1e-2
+
+
 def test_only_values_that_can_change_a_result_identify_a_recipe():
     recipe = parse_spec(BASE, "spec").recipe
     same = Recipe(**{**recipe.model_dump(), "preset": "paper"})
@@ -117,9 +136,20 @@ def test_only_values_that_can_change_a_result_identify_a_recipe():
         assert other.identity() != recipe.identity(), key
 
 
+TASK = {"cohort": {"source": "mhh"}, "endpoints": ["icu"]}
+
 MISTAKES = [
     ({"endpoint": ["icu"]}, "unknown key 'endpoint': did you mean 'endpoints'"),
     ({"recipe": {"epoch": 3}}, "unknown key 'recipe.epoch': did you mean 'epochs'"),
+    ({"audit": {"near_duplicate": 1}}, "'audit.near_duplicate': did you mean 'near_duplicates'"),
+    (
+        {"tasks": [{"cohort": {"source": "mhh"}, "endpoint": ["icu"]}]},
+        "unknown key 'tasks.0.endpoint': did you mean 'endpoints'",
+    ),
+    (
+        {"tasks": [{**TASK, "regimes": [{"name": "full_data", "fold": 3}]}]},
+        "unknown key 'tasks.0.regimes.0.fold': did you mean 'folds'",
+    ),
     ({"recipe": {"epochs": 0}}, "recipe.epochs"),
     ({"recipe": {"epochs": "many"}}, "recipe.epochs"),
     ({"backbones": ["demo_vitt"]}, "unknown backbone 'demo_vitt': did you mean 'demo_vit'"),

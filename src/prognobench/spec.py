@@ -365,10 +365,11 @@ def parse_spec(data: dict[Any, Any], origin: str) -> BenchmarkSpec:
 
 
 def _describe(error: ValidationError) -> str:
-    """Return one sentence on the first thing that pydantic found wrong."""
-    first = error.errors()[0]
+    """Return one sentence on the first thing that pydantic found wrong, unknown keys before all."""
+    found = error.errors()
+    first = next((own for own in found if own["type"] == "extra_forbidden"), found[0])
     # pydantic puts the name of the regime into the place, where the file has none.
-    in_regime = first["loc"][:1] == ("regimes",)
+    in_regime = "regimes" in first["loc"]
     steps = [str(step) for step in first["loc"] if not (in_regime and step in REGIMES)]
     place = ".".join(steps)
     match first["type"]:
@@ -385,13 +386,11 @@ def _describe(error: ValidationError) -> str:
 
 
 _PARTS: dict[int | str, type[BaseModel]] = {
-    "backbones": BackboneSpec,
-    "images": ImagesSpec,
-    "recipe": Recipe,
-    "evaluation": EvaluationSpec,
-    "report": ReportSpec,
-    **REGIMES,
+    name: type(own.default)
+    for name, own in BenchmarkSpec.model_fields.items()
+    if isinstance(own.default, BaseModel)
 }
+_PARTS |= {"backbones": BackboneSpec, "tasks": TaskSpec, **REGIMES}
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:

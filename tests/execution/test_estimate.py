@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
+from prognobench.backbones.counting import count_cost
 from prognobench.cli.options import Device
 from prognobench.cli.run import run_spec
 from prognobench.execution.benchmark import register
 from prognobench.execution.estimate import summarise_plan
+from prognobench.execution.operations import BACKWARD_OF_INPUTS, operations
 from prognobench.execution.prepare import prepare
 from prognobench.results.store import ResultsStore
 from prognobench.spec import parse_spec
@@ -80,3 +84,18 @@ def test_a_cell_is_possible_while_one_of_its_runs_is(output, monkeypatch):
     object.__setattr__(plan, "runs", tuple(infeasible))
     (cell,) = summarise_plan(plan, output / "none")["cells"]
     assert (cell["state"], cell["reason"]) == ("not_feasible", "too few")
+
+
+def test_operations_are_of_whole_batches():
+    """Every step of an epoch has a whole batch, the last one too."""
+    plan = prepared(strategies=["bitfit"], recipe={"epochs": 3, "batch_size": 12})
+    run = plan.runs[0]
+    images = plan.tasks[0].table["patient_id"].value_counts()
+    parts = {part: sum(images[p] for p in run.split.patients(part)) for part in ("train", "val")}
+    assert parts["train"] % 12
+    forward = count_cost(run.entry).flops
+    steps = 3 * math.ceil(parts["train"] / 12)
+    passes = 1 + BACKWARD_OF_INPUTS
+    found = operations(plan, {run.id})
+    assert found.training == pytest.approx(passes * forward * 12 * steps)
+    assert found.watching == pytest.approx(forward * (3 * parts["val"] + parts["train"]))

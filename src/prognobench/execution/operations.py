@@ -121,11 +121,12 @@ def _part_sizes(split: Split, images: Mapping[str, int]) -> dict[str, int]:
 def _image_passes(run: Run, sizes: Mapping[str, int]) -> Operations:
     """Return how many forward passes of an image a run costs, its backward passes among them."""
     passes = 1 + BACKWARD_OF_INPUTS + BACKWARD_OF_WEIGHTS * (run.method.name == "full")
+    batch = min(run.recipe.batch_size, sizes["train"])
     if sizes["val"]:
-        trained = run.recipe.epochs * sizes["train"]
+        # The last batch of an epoch is as large as the others.
+        trained = run.recipe.epochs * -(-sizes["train"] // max(batch, 1)) * batch
         validated = run.recipe.epochs * sizes["val"]
     else:
-        batch = min(run.recipe.batch_size, sizes["train"])
         trained, validated = run.recipe.few_shot_steps * batch, 0
     judged = sizes["val"] + sizes["test"]
     return Operations(passes * trained, validated + sizes["train"], judged)

@@ -19,7 +19,7 @@ class LinearOptions(StrategyOptions):
 
     Attributes:
         C: Inverse regularisation strengths (scikit-learn's ``C``, for standardised features).
-            The one with the lowest log-loss on the validation part is taken.
+            The one with the best validation score is taken, by default the lowest loss.
         fixed_C: The one taken where there is no validation part (few-shot).
         lr: Where it is given, the head is trained by stochastic gradient descent from this peak
             learning rate, as the recipe says, instead of being solved for; ``C`` and ``fixed_C``

@@ -128,10 +128,16 @@ class Strategy:
     def resolve(self, given: Mapping[str, Any], kind: str) -> StrategyOptions:
         """Return the options for a kind of backbone: those given, then the defaults.
 
+        An option that is given as None stands for its default, where it has one there.
+
         Raises:
             pydantic.ValidationError: When an option is unknown or out of range.
         """
-        return self.options.model_validate({**self.defaults.get(kind, {}), **given})
+        own = self.defaults.get(kind, {})
+        said = {
+            name: value for name, value in given.items() if value is not None or name not in own
+        }
+        return self.options.model_validate({**own, **said})
 
 
 def _modules() -> list[str]:

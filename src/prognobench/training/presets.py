@@ -81,4 +81,7 @@ def _strategy(item: Any) -> Any:
     own = {"name": item} if isinstance(item, str) else item
     if not isinstance(own, Mapping) or not isinstance(own.get("name"), str):
         return item
-    return {**PAPER_STRATEGIES.get(own["name"], {}), **own}
+    preset = dict(PAPER_STRATEGIES.get(own["name"], {}))
+    if own["name"] == "linear" and {"C", "fixed_C"} & own.keys():
+        del preset["lr"]  # a probe that the file wants solved is not trained at the preset's rates
+    return {**preset, **own}
