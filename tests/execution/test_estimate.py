@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pandas as pd
 import pytest
 
 from prognobench.backbones.counting import count_cost
@@ -13,6 +14,7 @@ from prognobench.execution.benchmark import register
 from prognobench.execution.estimate import summarise_plan
 from prognobench.execution.operations import BACKWARD_OF_INPUTS, operations
 from prognobench.execution.prepare import prepare
+from prognobench.results.records import RunResult
 from prognobench.results.store import ResultsStore
 from prognobench.spec import parse_spec
 from undrawn import undrawn
@@ -59,18 +61,42 @@ def test_a_run_without_its_predictions_is_not_done(output, tmp_path):
     told = summarise_plan(prepared(), output)
     assert (told["done"], told["pending"]) == (2, 1)
     assert told["estimated_seconds"] > 0
-    away.rename(path)
+    path.write_bytes(away.read_bytes()[:-7] + b"garbage")
+    told = summarise_plan(prepared(), output)
+    assert (told["done"], told["pending"]) == (2, 1)
+    away.replace(path)
+    assert summarise_plan(prepared(), output)["done"] == 3
 
 
-def test_the_time_is_that_of_the_processes_that_train(output, monkeypatch):
-    seconds = []
-    for processes in ("1", "3"):
-        monkeypatch.setenv("PROGNOBENCH_PROCESSES", processes)
-        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-        told = summarise_plan(prepared(seeds=[42, 1]), output)
-        assert told["pending"] == 3
-        seconds.append(told["estimated_seconds"])
-    assert seconds[0] == pytest.approx(3 * seconds[1])
+def test_a_folder_where_nothing_was_done_is_planned_like_a_new_one(tmp_path):
+    store = ResultsStore(tmp_path)
+    register(prepared(), store)
+    store.close()
+    assert summarise_plan(prepared(), tmp_path) == summarise_plan(prepared(), tmp_path / "none")
+
+
+@pytest.mark.parametrize(("processes", "seconds"), [(1, 303.0), (2, 153.0), (8, 103.0)])
+def test_what_is_solved_comes_in_turn_and_what_is_trained_side_by_side(
+    tmp_path, monkeypatch, processes, seconds
+):
+    """Three probes of a second, and three runs of a hundred in at most as many processes."""
+    monkeypatch.setenv("PROGNOBENCH_PROCESSES", str(processes))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    both = {"strategies": ["linear", "bitfit"]}
+    store = ResultsStore(tmp_path)
+    before = prepared(seeds=[1], **both)
+    register(before, store)
+    table = pd.DataFrame({"patient_id": ["p"], "image_id": ["i"], "part": ["test"], "target": [1],
+                          "logit": [0.5], "probability": [0.62]})  # fmt: skip
+    results = {
+        run.id: RunResult(table, None, 0.0, 0.5, 1, 1.0 if run.strategy == "linear" else 100.0)
+        for run in before.runs
+    }
+    store.finish(results, {})
+    store.close()
+    told = summarise_plan(prepared(seeds=[42, 1], **both), tmp_path)
+    assert (told["done"], told["pending"]) == (6, 6)
+    assert told["estimated_seconds"] == pytest.approx(seconds)
 
 
 def test_a_cell_is_possible_while_one_of_its_runs_is(output, monkeypatch):

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from prognobench.evaluation.choice import IMPOSSIBLE
+from prognobench.execution.groups import is_trained
 from prognobench.execution.operations import operations
 from prognobench.execution.prepare import Prepared
 from prognobench.plan import search_note
@@ -40,8 +41,9 @@ def summarise_plan(prepared: Prepared, output: Path) -> dict[str, Any]:
         store = ResultsStore(output)
         finished = store.finished()
         store.close()
-        table.loc[table["run"].isin(finished.index), "state"] = str(RunState.DONE)
-        table["train_seconds"] = table["run"].map(finished)
+        kept = finished.index[finished["whole"]]
+        table.loc[table["run"].isin(kept), "state"] = str(RunState.DONE)
+        table["train_seconds"] = table["run"].map(finished["train_seconds"])
     pending = table[table["state"] == RunState.PENDING]
     means = table.groupby(_KIND, dropna=False)["train_seconds"].transform("mean")
     expected = means[pending.index]
@@ -75,16 +77,17 @@ def summarise_plan(prepared: Prepared, output: Path) -> dict[str, Any]:
 
 
 def _wall_seconds(prepared: Prepared, pending: pd.Series, expected: pd.Series) -> float | None:
-    """Return how long runs will take, of which several processes may train one each."""
+    """Return how long runs will take: what is solved in turn, what is trained side by side."""
     if expected.isna().any():
         return None
-    if pending.empty:
-        return 0.0
+    seconds: dict[str, float] = dict(zip(pending, expected.astype(float), strict=True))
+    trained = tuple(run for run in prepared.runs if run.id in seconds and is_trained(run))
+    alone = float(expected.sum())
+    if not trained:
+        return alone
     # They load torch, which a plan without anything done does not need.
     from prognobench.execution.environment import choose_device
     from prognobench.execution.processes import processes_for
 
-    left = set(pending)
-    runs = tuple(run for run in prepared.runs if run.id in left)
-    seconds = float(expected.sum())
-    return seconds / processes_for(choose_device("auto"), [runs])
+    together = sum(seconds[run.id] for run in trained)
+    return alone - together + together / processes_for(choose_device("auto"), [trained])

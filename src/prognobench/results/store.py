@@ -190,11 +190,8 @@ class ResultsStore:
         """
         table = self.runs()
         done = table[table["state"] == RunState.DONE]
-        broken = []
-        for run, digest in zip(done["run"], done["predictions_sha256"], strict=True):
-            path = self.predictions_path(run)
-            if not path.is_file() or file_digest(path) != digest:
-                broken.append(run)
+        written = zip(done["run"], done["predictions_sha256"], strict=True)
+        broken = [run for run, digest in written if not self._is_whole(run, digest)]
         if broken:
             # One by one: SQLite takes no more than some ten thousand values in one statement.
             again = sql.update(RUNS).where(RUNS.c.run == sql.bindparam("own_run"))
@@ -228,17 +225,24 @@ class ResultsStore:
             table[column] = table[column].astype(float)
         return table
 
-    def finished(self) -> pd.Series:
-        """Return the seconds that done runs trained, by run, those of other plans among them.
+    def finished(self) -> pd.DataFrame:
+        """Return every run that was done, those of other plans among them; nothing is changed.
 
-        A run whose file of predictions is gone is not done; whether a file is whole is for
-        :meth:`verify` to say.
+        Returns:
+            By the run, its ``train_seconds``, and ``whole``: whether its predictions are there as
+            they were written, so that it is not to be done anew.
         """
-        query = sql.select(RUNS.c.run, RUNS.c.train_seconds).where(RUNS.c.state == RunState.DONE)
+        columns = RUNS.c.run, RUNS.c.train_seconds, RUNS.c.predictions_sha256
         with self._engine.connect() as connection:
-            table = pd.read_sql(query, connection)
-        there = [self.predictions_path(run).is_file() for run in table["run"]]
-        return table[there].set_index("run")["train_seconds"].astype(float)
+            query = sql.select(*columns).where(RUNS.c.state == RunState.DONE)
+            table = pd.read_sql(query, connection).set_index("run")
+        digests = table.pop("predictions_sha256").items()
+        table["whole"] = [self._is_whole(str(run), digest) for run, digest in digests]
+        return table.astype({"train_seconds": float, "whole": bool})
+
+    def _is_whole(self, run: str, digest: str | None) -> bool:
+        path = self.predictions_path(run)
+        return path.is_file() and file_digest(path) == digest
 
     def claim(self, runs: Sequence[str], count: int) -> Claimed:
         """Give out the first ``count`` of some runs: nobody else works on this folder."""
