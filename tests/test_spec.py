@@ -155,6 +155,10 @@ MISTAKES = [
     ({"backbones": ["demo_vitt"]}, "unknown backbone 'demo_vitt': did you mean 'demo_vit'"),
     ({"backbones": [{"name": "demo_vit", "size": 3}]}, "unknown key 'backbones.0.size'"),
     ({"backbones": [{"name": "demo_vit", "input_size": 224}]}, "takes images of 96 pixels only"),
+    (
+        {"backbones": [{"name": "demo_vit", "features": {"block": 2}}]},
+        "unknown key 'backbones.0.features.block': did you mean 'blocks'",
+    ),
     ({"backbones": []}, "backbones"),
     ({"backbones": ["demo_vit", "demo_vit"]}, "'demo_vit' stands in it twice"),
     ({"strategies": ["lorra"]}, "unknown strategy 'lorra': did you mean 'lora'"),
@@ -167,6 +171,10 @@ MISTAKES = [
     ({"evaluation": {"metric": "acc"}}, "unknown metric 'acc'"),
     ({"recipe": "papers"}, "recipe.preset: input should be 'default' or 'paper'"),
     ({"recipe": {"loss": "focal"}}, "recipe.loss: a solved linear probe"),
+    (
+        {"recipe": {"loss": "focal"}, "strategies": [{"name": "linear", "lr": [None, 0.01]}]},
+        "recipe.loss: a solved linear probe",
+    ),
     ({"recipe": {"imbalance": "smote"}}, "recipe.imbalance"),
     ({"recipe": 3}, "recipe"),
     ({"strategies": [{"name": "lora", "lr": [1e-3, 1e-3]}]}, "lr of lora .* names a value twice"),

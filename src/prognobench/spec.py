@@ -12,7 +12,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from prognobench.backbones.choice import BackboneSpec
+from prognobench.backbones.choice import BackboneSpec, FeatureSpec
 from prognobench.cohorts.load import CohortSpec
 from prognobench.errors import UserError, nearest
 from prognobench.evaluation.controls import CONTROLS
@@ -139,8 +139,9 @@ class StrategySpec(BaseModel):
         return made
 
     def is_solved(self) -> bool:
-        """Return whether it is a linear probe that is solved for and not trained."""
-        return self.name == "linear" and (self.model_extra or {}).get("lr") is None
+        """Return whether it is a linear probe that is solved for and not trained, be it once."""
+        rates = (self.model_extra or {}).get("lr")
+        return self.name == "linear" and None in (rates if isinstance(rates, list) else [rates])
 
     def check(self) -> None:
         """Raise :class:`UserError` when an option is unknown or out of range."""
@@ -390,7 +391,7 @@ _PARTS: dict[int | str, type[BaseModel]] = {
     for name, own in BenchmarkSpec.model_fields.items()
     if isinstance(own.default, BaseModel)
 }
-_PARTS |= {"backbones": BackboneSpec, "tasks": TaskSpec, **REGIMES}
+_PARTS |= {"backbones": BackboneSpec, "features": FeatureSpec, "tasks": TaskSpec, **REGIMES}
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
