@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import dataclasses
 import os
 import shutil
 import signal
@@ -23,6 +24,7 @@ from prognobench.cli.options import Device, Executor
 from prognobench.cli.run import run_spec
 from prognobench.errors import UserError
 from prognobench.execution import ray as ray_executor
+from prognobench.execution.prepare import prepare
 from prognobench.execution.ray import (
     MEMORY_A_WORKER,
     MOST_FAILED_STARTS,
@@ -76,6 +78,26 @@ def test_without_ray_a_sentence_says_what_to_install(monkeypatch, tmp_path):
     ended = CliRunner().invoke(app, command)
     assert isinstance(ended.exception, UserError)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("strategy", ["linear", "bitfit"])
+def test_a_worker_takes_no_other_weights_than_the_driver_knows(strategy, tmp_path, monkeypatch):
+    """Also where features of the driver's weights are asked for, which the cache may have."""
+    monkeypatch.setenv("PROGNOBENCH_CACHE", str(tmp_path))
+    prepared = prepare(parse_spec(SMALL | {"strategies": [strategy]}, "spec"))
+    run = prepared.runs[0]
+    weights = dataclasses.replace(run.entry.weights, sha256="0" * 64)
+    other = dataclasses.replace(run, entry=dataclasses.replace(run.entry, weights=weights))
+    worker = RayWorker("cpu", keep_models=False)
+    worker.begin((other,), prepared.images()[run.task.name, run.entry.image_size])
+    messages = []
+    while "free" not in [message.what for message in messages]:
+        messages += worker.messages()
+    assert not {"done", "failed"} & {message.what for message in messages}
+    (stopped,) = [message for message in messages if message.what == "stopped"]
+    kind, sentence = stopped.content
+    assert kind == "UserError" and "its SHA-256 differs" in sentence
+    assert not list(tmp_path.glob("features/*"))
 
 
 def test_the_script_for_slurm_is_one():
