@@ -111,7 +111,11 @@ def test_a_run_is_the_same_with_its_images_on_the_device_or_not():
 
 @pytest.mark.parametrize(
     ("name", "digest", "sentence"),
-    [("demo_vit", "", "`prognobench pull demo_vit`"), ("dinov3_vits16", "0" * 64, "--accept-lic")],
+    [
+        ("demo_vit", "", "`prognobench pull demo_vit`"),
+        ("xrv_densenet121", "", "or name copies as 'weights'"),  # which nobody can pull
+        ("dinov3_vits16", "0" * 64, "--accept-lic"),
+    ],
 )
 def test_other_machines_get_no_run_of_weights_that_are_not_known_or_allowed(
     tmp_path, name, digest, sentence

@@ -244,7 +244,8 @@ def require_known(wanted: Iterable[BackboneEntry]) -> None:
     if unknown:
         raise UserError(
             f"the digest of the weights of {', '.join(unknown)} is not known here, and runs are "
-            f"named by it: fetch them here too with `prognobench pull {' '.join(unknown)}`"
+            f"named by it: fetch them here too with `prognobench pull {' '.join(unknown)}`, or "
+            "name copies as 'weights' in the spec"
         )
     for entry in entries.values():
         check_terms(entry)
