@@ -118,8 +118,9 @@ def test_a_run_is_the_same_with_its_images_on_the_device_or_not():
     ],
 )
 def test_other_machines_get_no_run_of_weights_that_are_not_known_or_allowed(
-    tmp_path, name, digest, sentence
+    tmp_path, monkeypatch, name, digest, sentence
 ):
+    monkeypatch.setenv("PROGNOBENCH_CACHE", str(tmp_path))  # terms that nobody has accepted
     entry = get_entry(name)
     entry = replace(entry, weights=replace(entry.weights, sha256=digest))
     spec = SimpleNamespace(save_models=False)
