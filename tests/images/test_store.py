@@ -15,6 +15,7 @@ from prognobench.images import file_digests
 from prognobench.images import store as module
 from prognobench.images.decode import decode
 from prognobench.images.geometry import Box, crop_square, to_square
+from prognobench.images.pixel_file import PixelFile
 from prognobench.images.store import build_store
 
 
@@ -328,3 +329,25 @@ def test_a_box_beside_the_image_is_told_and_does_not_condemn_the_file(files, tmp
     made = build_store(files, [8], tmp_path / "s", boxes=beside)
     assert made.failures == {"image03": "the lung box has no pixel of the image in it"}
     assert build_store(files, [8], tmp_path / "s").failures == {}
+
+
+def test_room_that_another_process_gives_back_is_not_mapped(tmp_path, monkeypatch):
+    """Another process keeps rows free while it decodes, and gives back what it did not need."""
+    one, two = (np.full((8, 8), shade, np.uint8) for shade in (1, 2))
+    names = ["a", "b", "c", "d"]
+    writer = PixelFile(tmp_path, 8)
+    with writer.writing(names) as rows:
+        rows.write("a", "a" * 64, one)
+        rows.write("b", "b" * 64, two)
+        rows._flush()
+        mapped = np.memmap
+
+        def after_the_end(path, **given):
+            if Path(path).stat().st_size == len(names) * 64:
+                os.truncate(path, 2 * 64)
+            return mapped(path, **given)
+
+        monkeypatch.setattr(np, "memmap", after_the_end)
+        reader = PixelFile(tmp_path, 8)
+    assert reader.is_sound("a" * 64) and reader.is_sound("b" * 64)
+    np.testing.assert_array_equal(reader.mapped(), [one, two])

@@ -54,10 +54,12 @@ class PixelFile:
         return len(self._rows)
 
     def mapped(self) -> Pixels:
-        """Return all rows, memory-mapped: rows by size by size."""
+        """Return the rows that have a line, memory-mapped: rows by size by size."""
         size = self.size
         bytes_there = self.path.stat().st_size if self.path.is_file() else 0
-        rows = bytes_there // (size * size)
+        # Behind the last line is room that another process may give back at any moment.
+        lined = 1 + max((row for row, _ in self._rows.values()), default=-1)
+        rows = min(lined, bytes_there // (size * size))
         if not rows:  # NumPy cannot map an array without elements
             return np.zeros((0, size, size), dtype=np.uint8)
         return np.memmap(self.path, dtype=np.uint8, mode="r", shape=(rows, size, size))
