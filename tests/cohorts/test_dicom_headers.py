@@ -12,7 +12,13 @@ from dicom_fixtures import write_dicom
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from prognobench.cohorts.dicom_headers import DicomHeader, dicom_date, read_header, read_headers
+from prognobench.cohorts.dicom_headers import (
+    HEADER_BYTES,
+    DicomHeader,
+    dicom_date,
+    read_header,
+    read_headers,
+)
 from prognobench.errors import UserError
 
 EXPLICIT, DEFLATED = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"
@@ -80,6 +86,23 @@ def test_a_deflated_header_is_read_without_inflating_the_pixels(tmp_path):
     assert header == replace(read_header(tmp_path, "plain.dcm"), path="deflated.dcm")
     assert (header.patient_id, header.view) == ("1", "AP")
     assert peak < 4_000_000
+
+
+def test_a_deflated_header_that_is_cut_off_is_not_read(tmp_path):
+    """Its view would be lost, and a lateral without one may be frontal."""
+    plain = tmp_path / "plain.dcm"
+    write_dicom(plain, "1", ViewPosition="LATERAL")
+    dataset = pydicom.dcmread(plain)
+    dataset.add_new((0x0011, 0x0010), "LO", "MAKER")
+    dataset.add_new((0x0011, 0x1001), "OB", bytes(HEADER_BYTES))
+    dataset.save_as(plain)
+    whole = plain.read_bytes()
+    start = 144 + int.from_bytes(whole[140:144], "little")
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    packed = meta(DEFLATED) + packer.compress(whole[start:]) + packer.flush()
+    (tmp_path / "deflated.dcm").write_bytes(packed)
+    assert read_header(tmp_path, "plain.dcm").view == "LATERAL"
+    assert not read_header(tmp_path, "deflated.dcm").readable
 
 
 def test_the_path_of_an_unreadable_file_shows_nobody(tmp_path):

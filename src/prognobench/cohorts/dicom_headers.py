@@ -173,8 +173,13 @@ def read_header(root: Path, path: str) -> DicomHeader | None:
             if beginning[_MARK_AT : _MARK_AT + len(_MARK)] != _MARK:
                 return DicomHeader(path, readable=False) if claims else None
             stream.seek(0)
-            plain = _inflated(stream) if is_deflated(beginning) else stream
-            dataset = pydicom.dcmread(plain, stop_before_pixels=True, specific_tags=_TAGS)
+            if not is_deflated(beginning):
+                return _header(path, _dataset(stream))
+            plain, more = _inflated(stream)
+            dataset = _dataset(plain)
+            if more and plain.tell() >= len(plain.getvalue()):
+                # What follows, such as the view, may have been cut off.
+                raise ValueError("the header is too large")
             return _header(path, dataset)
     except Exception:
         # Broken files end in every kind of error; what they say may hold identifiers.
@@ -195,12 +200,16 @@ class _BoundedReader(io.BufferedReader):
         return super().read(size)
 
 
-def _inflated(stream: _BoundedReader) -> io.BytesIO:
-    """Return the beginning of a deflated file as that of a plain one."""
+def _dataset(stream: io.BufferedIOBase) -> Any:
+    return pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=_TAGS)
+
+
+def _inflated(stream: _BoundedReader) -> tuple[io.BytesIO, bool]:
+    """Return the beginning of a deflated file as that of a plain one, and whether there is more."""
     found = inflated(stream.read(HEADER_BYTES - META_BYTES), HEADER_BYTES)
     if found is None:
         raise ValueError("the file does not say how long its first part is")
-    return io.BytesIO(found.data)
+    return io.BytesIO(found.data), not found.whole
 
 
 def tree_files(root: Path) -> Iterator[str]:
