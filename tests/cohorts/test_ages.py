@@ -14,7 +14,8 @@ from prognobench.evaluation.subgroups import patient_groups
     [
         (67, 67.0), (67.5, 67.5), ("67,5", 67.5), (" 67 ", 67.0), ("045Y", 45.0), ("018M", 1.5),
         ("90+", 90.0), (">89", 89.0), ("67 years", 67.0), ("0", 0.0),
-        (None, None), (math.nan, None), ("", None), ("60-69", None), ("old", None), ("1967", None),
+        (None, None), (math.nan, None), ("", None), ("60-69", None), ("<40", None),
+        (">60", None), ("65+", None), ("old", None), ("1967", None),
     ],
 )  # fmt: skip
 def test_ages_as_they_are_written(cell, years):

@@ -189,3 +189,9 @@ def test_days_that_are_numbers_count_from_the_admission_alone(folder):
         UserError, match="has the day of the outcome 'icu' and no date of admission"
     ):
         read(folder, rows, columns={})
+
+
+@pytest.mark.parametrize("source", ["mhh", "aiforcovid", "covid19_ar", "cohen", "brixia", "cdsl"])
+def test_a_root_whose_name_is_too_long_gets_a_sentence(source):
+    with pytest.raises(UserError, match=r"cannot be read .File name too long|does not exist"):
+        load_cohort({"source": source, "root": "x" * 300})

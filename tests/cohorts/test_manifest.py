@@ -174,11 +174,19 @@ def test_rows_added_by_hand_count_from_the_start(tmp_path):
     [
         ("acquired_date", "2020-03-01", "acquired"),
         ("acquired,ICU_Date", "1,2020-03-02", "icu_day"),
+        ("Acquired Date", "2020-03-01", "acquired"),
+        ("acquired,icu date", "1,2020-03-02", "icu_day"),
     ],
 )
 def test_dates_are_not_passed_over(tmp_path, columns, cells, days):
     text = f"patient_id,path,icu,{columns}\n1,a.png,1,{cells}\n"
     with pytest.raises(UserError, match=rf"has dates .*has days \('{days}'\).*`source: csv`"):
+        read_manifest(by_hand(tmp_path, text))
+
+
+def test_a_day_in_other_spelling_is_not_passed_over(tmp_path):
+    text = "patient_id,path,icu,ICU day\n1,a.png,1,3\n"
+    with pytest.raises(UserError, match=r"column 'ICU day', where 'icu_day' was expected"):
         read_manifest(by_hand(tmp_path, text))
 
 

@@ -18,6 +18,7 @@ from prognobench.cohorts.radiograph_view import is_chest, is_frontal, view_of
         ("", "", "", "", None),
         ("", "", "", "THORAX BILATERAL", None),
         ("", "THORAX LATERALITY R", "", "", None),
+        ("", "Thorax Lateralität R", "", "", None),
         ("", "Thorax p.a.", "", "Thorax p.a. und lat.", "PA"),
         ("", "Thorax a.-p. liegend", "", "Thorax in 2 Ebenen", "AP"),
         ("", "TORACE POSTERO-ANTERIORE", "", "", "PA"),

@@ -99,7 +99,14 @@ def load_cohort(settings: Mapping[str, Any]) -> Cohort:
     name = str(settings["source"])
     source = get_source(name)
     given = {str(key): value for key, value in settings.items() if key != "source"}
-    return source.read(check_options(name, source.options, given))
+    options = check_options(name, source.options, given)
+    try:
+        return source.read(options)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or name} cannot be read ({error.strerror or error}): check the paths "
+            "of the cohort and their permissions"
+        ) from error
 
 
 def paths_read(settings: Mapping[str, Any]) -> list[Path]:

@@ -12,6 +12,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -227,17 +228,29 @@ def _made_by_hand(table: pd.DataFrame, path: Path, root: Path) -> Cohort:
             f"the manifest {path} has no endpoint: a column icu, mortality or severity was "
             "expected, or another one with its day, such as 'relapse' and 'relapse_day'"
         )
+    _check_days(table, path, endpoints)
+    provenance = Provenance(source="manifest", title=path.name, access="the user's own")
+    rows = _rows(table, path, list(endpoints), {})
+    return clean(assemble(path.stem, rows, root, endpoints, provenance))
+
+
+def _check_days(table: pd.DataFrame, path: Path, endpoints: Iterable[str]) -> None:
+    """Refuse columns that say when an image or an outcome was, and would be passed over."""
+    plain = {re.sub(r"[\s_-]", "", str(column)).casefold(): str(column) for column in table.columns}
     for name in ("acquired", *endpoints):
-        dated = find_column(table, f"{name}_date")
         days = name if name == "acquired" else outcome_day_column(name)
-        if dated is not None and find_column(table, days) is None:
+        if find_column(table, days) is not None:
+            continue
+        if (other := plain.get(days.replace("_", "").casefold())) is not None:
+            raise UserError(
+                f"the manifest {path} has a column '{other}', where '{days}' was expected: rename "
+                "it"
+            )
+        if (dated := plain.get(f"{name}date".replace("_", "").casefold())) is not None:
             raise UserError(
                 f"the manifest {path} has dates ('{dated}'), and a manifest has days ('{days}'): "
                 "name the table in a cohort of `source: csv`, which reads dates"
             )
-    provenance = Provenance(source="manifest", title=path.name, access="the user's own")
-    rows = _rows(table, path, list(endpoints), {})
-    return clean(assemble(path.stem, rows, root, endpoints, provenance))
 
 
 def _rows(

@@ -28,6 +28,7 @@ _WORDS = {
     "PERFIL": LATERAL,
 }
 _BEGINNINGS = {"LATER": LATERAL, "SEITL": LATERAL}
+_SIDES = ("LATERALIT", "LATERALID")
 """Words such as ``LATERALE`` or ``SEITLICH``; ``LATERALITY`` names a side, and no view."""
 
 _POSITIONS = {"RL": LATERAL}
@@ -118,7 +119,7 @@ def _named(text: str, words: Mapping[str, str] = _WORDS) -> set[str]:
         beginning = next((own for own in _BEGINNINGS if word.startswith(own)), "")
         if word in words:
             found.add(words[word])
-        elif beginning and word != "LATERALITY":
+        elif beginning and not word.startswith(_SIDES):
             found.add(_BEGINNINGS[beginning])
     return found
 
